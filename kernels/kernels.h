@@ -1,0 +1,187 @@
+/*-------------------------------------------------------------------------
+ *
+ * kernels.h
+ *	  The table of compute kernels, the data layouts they share, and the
+ *	  definition of their results.
+ *
+ * scalar.c is the definition: every other table must give the same bits for
+ * the same input.  Integer parts are exact in any order.  Float parts follow
+ * these rules, which do not depend on the width of a vector register, on the
+ * number of threads or on the batch:
+ *
+ *   - A sum over n values runs in 16 virtual lanes: element i is added to
+ *	   lane i % 16, in increasing i, with one fused multiply-add per product.
+ *	   Lanes that get no element in a tail keep their value.  The lanes are
+ *	   reduced as a tree: lane i += lane i + 8, then + 4, + 2, + 1.
+ *   - Nothing else is fused: a * b + c is two roundings unless the comment
+ *	   says fma.
+ *   - exp is our own polynomial (scalar.c), division and square root are
+ *	   those of IEEE 754.
+ *
+ * Values that are not finite give unspecified results, never undefined
+ * behaviour.  No kernel allocates, and none touches memory outside the arrays
+ * described here.
+ *
+ * kernels/kernels.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_KERNELS_H
+#define BN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Ternary matrices, y = W x, W [rows, cols] of -1, 0, +1.
+ *
+ * Layout: rows are taken in groups of 16 and columns in blocks of 16; one
+ * (group, block) is a tile of 64 bytes, and the tiles of a group follow each
+ * other: tile (g, b) starts at ((g * n_blocks) + b) * 64.  In a tile, row r
+ * owns the four bytes 4 r .. 4 r + 3, and column c of the tile is in byte
+ * c % 4 of those, in bits 2 (c / 4) and 2 (c / 4) + 1, as the code w + 1.
+ * So one shift and mask of a 64-byte tile gives 4 columns of all 16 rows, next
+ * to each other in the order in which a 4-way int8 dot product wants them, and
+ * the 4 activations that go with it are one 32-bit word to be broadcast.
+ * Missing rows and columns (padding up to 16) hold code 1, that is, zero.
+ */
+#define BN_TILE_ROWS 16
+#define BN_TILE_COLS 16
+#define BN_TILE_BYTES 64
+
+/*
+ * Arrays of quantised activations are padded with zeros to a multiple of
+ * BN_QUANT_ALIGN values, so that kernels may read whole registers.
+ */
+#define BN_QUANT_ALIGN 64
+
+static inline size_t
+bn_ternary_groups(size_t rows)
+{
+	return (rows + BN_TILE_ROWS - 1) / BN_TILE_ROWS;
+}
+
+static inline size_t
+bn_ternary_blocks(size_t cols)
+{
+	return (cols + BN_TILE_COLS - 1) / BN_TILE_COLS;
+}
+
+static inline size_t
+bn_ternary_bytes(size_t rows, size_t cols)
+{
+	return bn_ternary_groups(rows) * bn_ternary_blocks(cols) * BN_TILE_BYTES;
+}
+
+static inline size_t
+bn_quant_stride(size_t cols)
+{
+	return (cols + BN_QUANT_ALIGN - 1) / BN_QUANT_ALIGN * BN_QUANT_ALIGN;
+}
+
+/* What goes with one row of int8 activations. */
+typedef struct bn_quant
+{
+	float		scale;			/* x is about q * scale */
+	int32_t		sum;			/* sum of all q of the row */
+} bn_quant;
+
+typedef struct bn_kernels
+{
+	const char *name;
+	const char *description;
+	bool		(*supported) (void);	/* by this CPU and this system */
+
+	/*
+	 * q[i] = x[i] * s rounded half to even and limited to -128 .. 127, with
+	 * m = max(largest |x[i]|, 1e-5) and s = 127 / m; info->scale = m / 127
+	 * (float divisions).  q[n .. bn_quant_stride(n)) is set to zero.  A NaN
+	 * quantises to 0.  As the model was trained: arXiv 2504.12285, 2.
+	 */
+	void		(*quantize) (int8_t *q, bn_quant *info, const float *x, int n);
+
+	/*
+	 * For each token t < n_tokens and each row r of the groups
+	 * [group_begin, group_end), r < rows:
+	 *   y[t * ldy + r] = (float) (sum_c w[r][c] q[t][c]) * (info[t].scale * w_scale)
+	 * with the sum exact in int32.  w is the whole matrix; q is
+	 * [n_tokens, bn_quant_stride(cols)].  Rows outside the groups are not
+	 * written.
+	 */
+	void		(*ternary_gemm) (float *y, size_t ldy,
+								 const uint8_t *w, int rows, int cols, float w_scale,
+								 int group_begin, int group_end,
+								 const int8_t *q, const bn_quant *info, int n_tokens);
+
+	/* y[i] = (x[i] * (1 / sqrt(sum(x^2) / n + eps))) * w[i]; y may be x */
+	void		(*rms_norm) (float *y, const float *x, const float *w, int n, float eps);
+
+	/* y[i] = (r * r) * up[i] with r = max(gate[i], 0); y may be gate */
+	void		(*relu2_gate) (float *y, const float *gate, const float *up, int n);
+
+	/* y[i] = y[i] + x[i] */
+	void		(*add) (float *y, const float *x, int n);
+
+	/*
+	 * Rotary embedding, pairs (i, i + head_dim / 2), in place, of n_heads
+	 * consecutive heads; cosine and sine are [head_dim / 2]:
+	 *   a' = a * cos - b * sin, b' = a * sin + b * cos
+	 */
+	void		(*rope_neox) (float *x, const float *cosine, const float *sine,
+							  int n_heads, int head_dim);
+
+	/* float to half, round half to even; overflow gives infinity */
+	void		(*f32_to_f16) (uint16_t *y, const float *x, int n);
+
+	/* half and bfloat16 to float, exact */
+	void		(*f16_to_f32) (float *y, const uint16_t *x, int n);
+	void		(*bf16_to_f32) (float *y, const uint16_t *x, int n);
+
+	/*
+	 * Scores of n_q queries against n_pos keys of one KV head:
+	 *   s[h * lds + p] = sum_i q[h * ldq + i] * k[p * ldk + i]	 (i < head_dim)
+	 * as a 16-lane sum.
+	 */
+	void		(*attn_scores) (float *s, size_t lds, const float *q, size_t ldq, int n_q,
+								const uint16_t *k, size_t ldk, int n_pos, int head_dim);
+
+	/*
+	 * In place: t[i] = s[i] * scale; e[i] = exp(t[i] - max t);
+	 * s[i] = e[i] * (1 / sum e), the sum in 16 lanes.
+	 */
+	void		(*softmax) (float *s, int n, float scale);
+
+	/*
+	 * Weighted sum of values, added to out, for increasing p:
+	 *   out[h * ldo + i] = fma(w[h * ldw + p], v[p * ldv + i], out[h * ldo + i])
+	 */
+	void		(*attn_values) (float *out, size_t ldo, const float *w, size_t ldw, int n_q,
+								const uint16_t *v, size_t ldv, int n_pos, int head_dim);
+
+	/*
+	 * Rows of a dense matrix times activations, 16-lane sums:
+	 *   y[t * ldy + r] = sum_i w[r * cols + i] * x[t * ldx + i]
+	 * for r in [row_begin, row_end), t < n_tokens.
+	 */
+	void		(*matmul_f16) (float *y, size_t ldy, const uint16_t *w, int cols,
+							   int row_begin, int row_end,
+							   const float *x, size_t ldx, int n_tokens);
+	void		(*matmul_f32) (float *y, size_t ldy, const float *w, int cols,
+							   int row_begin, int row_end,
+							   const float *x, size_t ldx, int n_tokens);
+} bn_kernels;
+
+/*
+ * The compiled tables, best first, ended by NULL.  Which of them this CPU can
+ * run is another question: ask supported().
+ */
+extern const bn_kernels *const bn_kernels_list[];
+
+/*
+ * The table of that name, or the best one for NULL or "auto".  NULL if the
+ * name is unknown or this CPU cannot run it.
+ */
+extern const bn_kernels *bn_kernels_select(const char *name);
+
+#endif							/* BN_KERNELS_H */

@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * pool.h
+ *	  Worker threads for the inner loops of a step.
+ *
+ * The threads of a pool run core code only.  They are created with all signals
+ * blocked, and between bn_pool_begin and bn_pool_end only; outside, the
+ * process has a single thread.  The work of a call is the same whatever the
+ * number of threads; only who does a part of it changes.
+ *
+ * src/core/pool.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_POOL_H
+#define BN_POOL_H
+
+#include <stddef.h>
+
+#define BN_MAX_THREADS 256
+
+typedef struct bn_pool bn_pool;
+
+/* One part of the work: items [begin, end), done by thread number thread. */
+typedef void (*bn_pool_fn) (void *arg, int begin, int end, int thread);
+
+/* Memory for a pool of at most n_threads, the calling thread included. */
+extern size_t bn_pool_size(int n_threads);
+extern bn_pool *bn_pool_init(void *memory, int n_threads);
+
+/*
+ * Start and stop the threads.  If the system refuses some of them, the pool
+ * works with fewer; begin returns how many there are, the caller included.
+ */
+extern int	bn_pool_begin(bn_pool *pool);
+extern void bn_pool_end(bn_pool *pool);
+
+/*
+ * Runs fn over [0, n_items), cut at multiples of grain, on all threads, and
+ * returns when all of it is done.
+ */
+extern void bn_pool_run(bn_pool *pool, bn_pool_fn fn, void *arg, int n_items, int grain);
+
+extern int	bn_pool_threads(const bn_pool *pool);
+
+#endif							/* BN_POOL_H */

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * sampler.h
+ *	  From logits to the next token.
+ *
+ * A pure function: the draw of position i of a request depends on the logits,
+ * the parameters, the seed and i alone.
+ *
+ * src/core/sampler.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_SAMPLER_H
+#define BN_SAMPLER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct bn_sampling
+{
+	double		temperature;	/* 0: greedy */
+	int32_t		top_k;			/* 0: off */
+	double		top_p;			/* 1: off */
+	double		min_p;			/* 0: off */
+	double		repeat_penalty; /* 1: off */
+	int64_t		seed;
+} bn_sampling;
+
+/* Greedy, everything off, seed 0. */
+extern const bn_sampling bn_sampling_default;
+
+/* A token with its log-probability. */
+typedef struct bn_candidate
+{
+	int32_t		token;
+	double		logprob;
+} bn_candidate;
+
+/* Scratch memory for a vocabulary. */
+extern size_t bn_sampler_scratch_size(int32_t vocab_size);
+
+/*
+ * The next token.  logits is [vocab_size] and is changed by a repeat penalty;
+ * previous (n_previous tokens of prompt and answer) is what is penalised.  Of
+ * equal logits the lower token id wins.
+ */
+extern int32_t bn_sample(const bn_sampling *sampling, float *logits, int32_t vocab_size,
+						 const int32_t *previous, int32_t n_previous, int64_t draw,
+						 void *scratch);
+
+/* log of the sum of exp(logits), in double: log p(t) = logits[t] - this. */
+extern double bn_log_sum_exp(const float *logits, int32_t vocab_size);
+
+/* The n most probable tokens, best first; returns how many (at most vocab_size). */
+extern int32_t bn_top_candidates(const float *logits, int32_t vocab_size,
+								 bn_candidate *out, int32_t n);
+
+#endif							/* BN_SAMPLER_H */

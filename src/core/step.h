@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * step.h
+ *	  One pass over the weights for any tokens of any sequences.
+ *
+ * Everything the product computes is made of steps.  An entry's result depends
+ * on the model and on the tokens before it in its sequence, not on what else
+ * is in the step, on the number of threads or on the kernels: byte for byte.
+ *
+ * src/core/step.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_STEP_H
+#define BN_STEP_H
+
+#include "kv.h"
+#include "pool.h"
+#include "../../kernels/kernels.h"
+
+typedef struct bn_engine bn_engine;
+
+typedef struct bn_step_entry
+{
+	bn_sequence *sequence;		/* with room reserved for position */
+	int32_t		position;		/* 0-based; entries of a sequence in order */
+	int32_t		token;
+	float	   *logits;			/* [vocab_size] or NULL */
+	float	   *hidden;			/* [d_model], after the last norm, or NULL */
+} bn_step_entry;
+
+/*
+ * Memory for an engine that takes at most max_entries per step, n_threads
+ * threads and sequences of at most max_positions; 64-byte aligned.
+ */
+extern size_t bn_engine_size(const bn_config *config, int max_entries, int n_threads,
+							 int32_t max_positions);
+extern bn_engine *bn_engine_init(void *memory, const bn_model *model, bn_kv *kv,
+								 const bn_kernels *kernels, bn_pool *pool,
+								 int max_entries, int32_t max_positions);
+
+/*
+ * Runs the entries: stores their keys and values, sets n_tokens of their
+ * sequences, fills logits and hidden.  Asks should_stop once per layer.  After
+ * an error the sequences are as before.  Errors: BN_ERR_CANCELED,
+ * BN_ERR_NUMERIC (logits or hidden values not finite).
+ */
+extern bn_status bn_step(bn_engine *engine, const bn_step_entry *entries, int n_entries,
+						 const bn_hooks *hooks, bn_error *err);
+
+#endif							/* BN_STEP_H */

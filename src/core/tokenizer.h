@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * tokenizer.h
+ *	  Byte-level BPE: text to token ids and back.
+ *
+ * The vocabulary is part of a model's image: a position-independent block with
+ * its hash tables already built, so that using it costs no set-up.  All text
+ * here is UTF-8; bytes that are not valid UTF-8 are tokenised as bytes.
+ *
+ * src/core/tokenizer.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_TOKENIZER_H
+#define BN_TOKENIZER_H
+
+#include "gguf.h"
+
+#define BN_NO_TOKEN (-1)
+
+typedef enum bn_token_type
+{
+	BN_TOKEN_NORMAL = 1, BN_TOKEN_UNKNOWN = 2, BN_TOKEN_CONTROL = 3,
+	BN_TOKEN_USER_DEFINED = 4, BN_TOKEN_UNUSED = 5, BN_TOKEN_BYTE = 6
+} bn_token_type;
+
+/* In the image; offsets count from the first byte of this struct. */
+typedef struct bn_vocab
+{
+	uint64_t	bytes;			/* of the whole block */
+	int32_t		n_tokens;
+	int32_t		splitter;		/* bn_splitter, tokenizer.c */
+	int32_t		bos;			/* ids or BN_NO_TOKEN */
+	int32_t		eos;
+	int32_t		eot;			/* end of a chat turn */
+	int32_t		pad;
+	int32_t		add_bos;
+	int32_t		ignore_merges;
+	uint32_t	max_token_bytes;
+	uint32_t	token_mask;		/* hash tables have mask + 1 entries */
+	uint32_t	merge_mask;
+	uint32_t	n_special;
+	uint64_t	text_offset;	/* uint32_t[n_tokens + 1] into text */
+	uint64_t	text_data_offset;	/* raw bytes of all tokens */
+	uint64_t	type_offset;	/* uint8_t[n_tokens] */
+	uint64_t	token_table_offset; /* uint32_t[token_mask + 1], id + 1 or 0 */
+	uint64_t	merge_table_offset; /* bn_merge[merge_mask + 1] */
+	uint64_t	byte_offset;	/* int32_t[256], token of a single byte */
+	uint64_t	special_offset; /* int32_t[n_special], longest text first */
+} bn_vocab;
+
+/*
+ * Sizes, fills and checks the block from a file's tokenizer.* keys.  For the
+ * BitNet architectures the llama3 splitter is used where the file names none
+ * (force_llama3).  vocab_size is what token_embd has; a list of tokens of
+ * another length is an error.
+ */
+extern bn_status bn_vocab_size(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
+							   uint64_t *size, bn_error *err);
+extern bn_status bn_vocab_build(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
+								void *memory, uint64_t size,
+								const bn_hooks *hooks, bn_error *err);
+extern bn_status bn_vocab_check(const void *memory, uint64_t size, int32_t vocab_size,
+								bn_error *err);
+
+/*
+ * Memory that bn_encode needs for this text; grows with the longest piece the
+ * splitter makes, not with the text.
+ */
+extern size_t bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length);
+
+/*
+ * Text to tokens.  Writes at most max_tokens ids to tokens (which may be NULL:
+ * then it only counts) and stops when they are full.  *n_tokens is the number
+ * made, *consumed (may be NULL) how many bytes of text they cover.  Special
+ * tokens are recognised only with parse_special, which is never used for data.
+ * No BOS is added.
+ */
+extern bn_status bn_encode(const bn_vocab *vocab, const char *text, size_t length,
+						   bool parse_special, int32_t *tokens, size_t max_tokens,
+						   size_t *n_tokens, size_t *consumed,
+						   void *scratch, size_t scratch_size,
+						   const bn_hooks *hooks, bn_error *err);
+
+/* The raw bytes of a token (for a control token, its name). */
+extern const uint8_t *bn_token_text(const bn_vocab *vocab, int32_t token, size_t *length);
+extern bn_token_type bn_token_kind(const bn_vocab *vocab, int32_t token);
+
+/* The token of exactly these bytes, or BN_NO_TOKEN. */
+extern int32_t bn_token_find(const bn_vocab *vocab, const void *text, size_t length);
+
+/* Does generation end at this token (eos, eot, or an end-of-text control token)? */
+extern bool bn_token_is_stop(const bn_vocab *vocab, int32_t token);
+
+/*
+ * Bytes to whole characters.  Tokens may end inside a character, so a stream
+ * keeps an incomplete tail until the rest comes.  Invalid sequences become
+ * U+FFFD, one for each maximal subpart; NUL is dropped, since a text value
+ * cannot hold it.  push writes at most 3 * (length + 3) bytes to out; finish,
+ * at most 3 (an unfinished character becomes one U+FFFD).
+ */
+typedef struct bn_utf8_stream
+{
+	uint8_t		pending[4];
+	uint32_t	n_pending;
+} bn_utf8_stream;
+
+extern size_t bn_utf8_push(bn_utf8_stream *stream, const uint8_t *bytes, size_t length,
+						   char *out);
+extern size_t bn_utf8_finish(bn_utf8_stream *stream, char *out);
+
+#endif							/* BN_TOKENIZER_H */

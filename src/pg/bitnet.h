@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * bitnet.h
+ *	  What all of the extension's PostgreSQL side shares: settings and errors.
+ *
+ * src/pg/bitnet.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BITNET_H
+#define BITNET_H
+
+#include "../core/source.h"
+
+/* Settings (bitnet.c) */
+extern char *bitnet_model_directory;	/* may be empty: only the installed one */
+extern char *bitnet_model;				/* bitnet.model */
+extern char *bitnet_kernel;				/* "auto" or a kernel table's name */
+extern char *bitnet_preload_models;
+extern int	bitnet_max_tokens;			/* default of max_tokens */
+extern int	bitnet_max_tokens_limit;	/* most that max_tokens may be */
+extern int	bitnet_threads;				/* 0: half the processors */
+extern int	bitnet_kv_cache_size;		/* in MB, of one call for now */
+
+/* The number of threads that a step may use now. */
+extern int	BitnetThreads(void);
+
+/*
+ * Raises the error of the core as one of PostgreSQL's: message "primary"
+ * (translated, complete), detail from err with the byte offset where there is
+ * one, hint from err.  BN_ERR_CANCELED runs CHECK_FOR_INTERRUPTS first.
+ */
+extern void BitnetReportError(const bn_error *err, const char *primary) pg_attribute_noreturn();
+
+/* should_stop of PostgreSQL: a cancel, timeout or termination is pending. */
+extern const bn_hooks bitnet_hooks;
+
+#endif							/* BITNET_H */

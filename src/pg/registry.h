@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.h
+ *	  The models that this server has in shared memory.
+ *
+ * src/pg/registry.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BITNET_REGISTRY_H
+#define BITNET_REGISTRY_H
+
+#include "fmgr.h"
+
+#include "../core/model.h"
+
+/* A model mapped into this process. */
+typedef struct BitnetModel
+{
+	bn_model	model;			/* pointers into the mapping */
+	char		name[NAMEDATALEN];
+	uint64		generation;		/* of the load this mapping belongs to */
+	struct dsm_segment *segment;
+	int			pins;			/* statements that use the mapping */
+} BitnetModel;
+
+/*
+ * The model of that name (NULL: the setting bitnet.model), attached to this
+ * process and loaded first if the server has not got it.  Waits for a load in
+ * progress.  Raises an error if there is no such model, the caller may not use
+ * it, or its file is bad.
+ *
+ * The mapping stays what it is until flinfo's memory context is reset, that is,
+ * to the end of the statement that calls the function: a model that is
+ * replaced meanwhile serves the next statement.
+ */
+extern const BitnetModel *BitnetGetModel(FmgrInfo *flinfo, const char *name);
+
+/* For code that has no FmgrInfo: pinned until the context is reset. */
+extern const BitnetModel *BitnetPinModel(MemoryContext context, const char *name);
+
+/*
+ * Loads the model if the server has not got it; true if this call did it.
+ * force_reload: even then.
+ */
+extern bool BitnetLoadModel(const char *name, bool force_reload);
+
+/* Forgets the model; returns the bytes of its segment, 0 if it was not loaded. */
+extern uint64 BitnetUnloadModel(const char *name);
+
+#endif							/* BITNET_REGISTRY_H */
