@@ -3,7 +3,7 @@
  * sampler.h
  *	  From logits to the next token.
  *
- * A pure function: the draw of position i of a request depends on the logits,
+ * A pure function: what is drawn as the output's token i depends on the logits,
  * the parameters, the seed and i alone.
  *
  * src/core/sampler.h
@@ -40,13 +40,14 @@ typedef struct bn_candidate
 extern size_t bn_sampler_scratch_size(int32_t vocab_size);
 
 /*
- * The next token.  logits is [vocab_size] and is changed by a repeat penalty;
- * previous (n_previous tokens of prompt and answer) is what is penalised.  Of
- * equal logits the lower token id wins.
+ * The next token.  A repeat penalty divides the positive logits of all tokens
+ * of prompt and output by its value and multiplies the negative ones (logits,
+ * [vocab_size], are changed).  Then the temperature applies, then top_k, top_p
+ * and min_p, and the draw.  Of equal logits the lower token id comes first.
  */
 extern int32_t bn_sample(const bn_sampling *sampling, float *logits, int32_t vocab_size,
-						 const int32_t *previous, int32_t n_previous, int64_t draw,
-						 void *scratch);
+						 const int32_t *prompt, int32_t n_prompt,
+						 const int32_t *output, int32_t n_output, void *scratch);
 
 /* log of the sum of exp(logits), in double: log p(t) = logits[t] - this. */
 extern double bn_log_sum_exp(const float *logits, int32_t vocab_size);

@@ -25,7 +25,8 @@ typedef struct bn_step_entry
 	bn_sequence *sequence;		/* with room reserved for position */
 	int32_t		position;		/* 0-based; entries of a sequence in order */
 	int32_t		token;
-	float	   *logits;			/* [vocab_size] or NULL */
+	float	   *logits;			/* [vocab_size] or NULL; the rows of a step's
+								 * entries follow each other in memory */
 	float	   *hidden;			/* [d_model], after the last norm, or NULL */
 } bn_step_entry;
 
@@ -41,9 +42,10 @@ extern bn_engine *bn_engine_init(void *memory, const bn_model *model, bn_kv *kv,
 
 /*
  * Runs the entries: stores their keys and values, sets n_tokens of their
- * sequences, fills logits and hidden.  Asks should_stop once per layer.  After
- * an error the sequences are as before.  Errors: BN_ERR_CANCELED,
- * BN_ERR_NUMERIC (logits or hidden values not finite).
+ * sequences, fills logits and hidden.  Asks should_stop many times per layer.
+ * After an error the sequences are as before.  Errors: BN_ERR_CANCELED,
+ * BN_ERR_NUMERIC (logits or hidden values not finite), BN_ERR_INVALID (a token
+ * outside the vocabulary, or a position that is not the sequence's next).
  */
 extern bn_status bn_step(bn_engine *engine, const bn_step_entry *entries, int n_entries,
 						 const bn_hooks *hooks, bn_error *err);

@@ -1,0 +1,260 @@
+/*-------------------------------------------------------------------------
+ *
+ * sampler.c
+ *	  From logits to the next token.
+ *
+ * src/core/sampler.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "sampler.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "fmath.h"
+
+const bn_sampling bn_sampling_default = {
+	.temperature = 0.0, .top_k = 0, .top_p = 1.0, .min_p = 0.0, .repeat_penalty = 1.0, .seed = 0
+};
+
+/*
+ * In this file a candidate's logprob is whatever orders it: its logit, or the
+ * weight it is drawn with.
+ */
+static inline bool
+is_better(const bn_candidate *a, const bn_candidate *b)
+{
+	return a->logprob > b->logprob || (a->logprob == b->logprob && a->token < b->token);
+}
+
+static inline void
+swap(bn_candidate *a, bn_candidate *b)
+{
+	bn_candidate t = *a;
+
+	*a = *b;
+	*b = t;
+}
+
+/* Restores a heap whose root, the best (or worst) of all, may be misplaced. */
+static void
+sift_down(bn_candidate *heap, int32_t n, int32_t i, bool best_first)
+{
+	for (;;)
+	{
+		int32_t		child = 2 * i + 1;
+
+		if (child >= n)
+			return;
+		if (child + 1 < n && is_better(&heap[child + 1], &heap[child]) == best_first)
+			child++;
+		if (is_better(&heap[child], &heap[i]) != best_first)
+			return;
+		swap(&heap[child], &heap[i]);
+		i = child;
+	}
+}
+
+static void
+make_heap(bn_candidate *heap, int32_t n, bool best_first)
+{
+	int32_t		i;
+
+	for (i = n / 2 - 1; i >= 0; i--)
+		sift_down(heap, n, i, best_first);
+}
+
+/* The n best of all logits, best first. */
+static int32_t
+select_best(const float *logits, int32_t vocab_size, bn_candidate *out, int32_t n)
+{
+	int32_t		i;
+
+	if (n > vocab_size)
+		n = vocab_size;
+	if (n <= 0)
+		return 0;
+	for (i = 0; i < n; i++)
+		out[i] = (bn_candidate) {i, logits[i]};
+	make_heap(out, n, false);
+	for (; i < vocab_size; i++)
+	{
+		bn_candidate candidate = {i, logits[i]};
+
+		if (is_better(&candidate, &out[0]))
+		{
+			out[0] = candidate;
+			sift_down(out, n, 0, false);
+		}
+	}
+	for (i = n - 1; i > 0; i--)
+	{
+		swap(&out[0], &out[i]);
+		sift_down(out, i, 0, false);
+	}
+	return n;
+}
+
+static float
+largest(const float *logits, int32_t vocab_size)
+{
+	float		best = logits[0];
+	int32_t		i;
+
+	for (i = 1; i < vocab_size; i++)
+		best = logits[i] > best ? logits[i] : best;
+	return best;
+}
+
+double
+bn_log_sum_exp(const float *logits, int32_t vocab_size)
+{
+	double		max = largest(logits, vocab_size);
+	double		sum = 0.0;
+	int32_t		i;
+
+	for (i = 0; i < vocab_size; i++)
+		sum += bn_exp(logits[i] - max);
+	return max + bn_log(sum);
+}
+
+int32_t
+bn_top_candidates(const float *logits, int32_t vocab_size, bn_candidate *out, int32_t n)
+{
+	double		log_sum = bn_log_sum_exp(logits, vocab_size);
+	int32_t		i;
+
+	n = select_best(logits, vocab_size, out, n);
+	for (i = 0; i < n; i++)
+		out[i].logprob -= log_sum;
+	return n;
+}
+
+size_t
+bn_sampler_scratch_size(int32_t vocab_size)
+{
+	return (size_t) vocab_size * sizeof(bn_candidate);
+}
+
+/* Every token that occurs is penalised once, however often it occurs. */
+static void
+penalize(float *logits, int32_t vocab_size, double penalty,
+		 const int32_t *prompt, int32_t n_prompt,
+		 const int32_t *output, int32_t n_output, uint8_t *seen)
+{
+	int32_t		i;
+
+	memset(seen, 0, (size_t) vocab_size);
+	for (i = 0; i < n_prompt + n_output; i++)
+	{
+		int32_t		token = i < n_prompt ? prompt[i] : output[i - n_prompt];
+
+		if (seen[token])
+			continue;
+		seen[token] = 1;
+		logits[token] = (float) (logits[token] > 0 ? logits[token] / penalty : logits[token] * penalty);
+	}
+}
+
+/* A number in [0, 1) from seed and index (the mixing of splitmix64). */
+static double
+uniform(int64_t seed, int64_t index)
+{
+	uint64_t	z = (uint64_t) seed;
+	int			round;
+
+	for (round = 0; round < 2; round++)
+	{
+		z += UINT64_C(0x9e3779b97f4a7c15) * ((uint64_t) index + 1);
+		z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+		z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+		z ^= z >> 31;
+	}
+	return (double) (z >> 11) * (1.0 / 9007199254740992.0);
+}
+
+/*
+ * Keeps the best candidates whose probabilities first reach top_p together,
+ * best first.  Candidates hold weights; returns how many are kept.
+ */
+static int32_t
+keep_top_p(bn_candidate *candidates, int32_t n, double top_p)
+{
+	double		total = 0.0;
+	double		sum = 0.0;
+	int32_t		kept = 0;
+	int32_t		i;
+
+	for (i = 0; i < n; i++)
+		total += candidates[i].logprob;
+
+	/* the best of those left is always the root of the heap at the end part */
+	make_heap(candidates, n, true);
+	while (kept < n && sum < top_p * total)
+	{
+		sum += candidates[0].logprob;
+		kept++;
+		swap(&candidates[0], &candidates[n - kept]);
+		sift_down(candidates, n - kept, 0, true);
+	}
+	for (i = 0; i < n - 1 - i; i++)
+		swap(&candidates[i], &candidates[n - 1 - i]);
+	return kept;
+}
+
+int32_t
+bn_sample(const bn_sampling *sampling, float *logits, int32_t vocab_size,
+		  const int32_t *prompt, int32_t n_prompt,
+		  const int32_t *output, int32_t n_output, void *scratch)
+{
+	bn_candidate *candidates = scratch;
+	int32_t		n = vocab_size;
+	double		best;
+	double		sum = 0.0;
+	double		draw;
+	int32_t		i;
+
+	if (sampling->repeat_penalty != 1.0)
+		penalize(logits, vocab_size, sampling->repeat_penalty, prompt, n_prompt,
+				 output, n_output, scratch);
+
+	if (sampling->temperature <= 0.0)
+	{
+		select_best(logits, vocab_size, candidates, 1);
+		return candidates[0].token;
+	}
+
+	if (sampling->top_k > 0 && sampling->top_k < vocab_size)
+		n = select_best(logits, vocab_size, candidates, sampling->top_k);
+	else
+		for (i = 0; i < n; i++)
+			candidates[i] = (bn_candidate) {i, logits[i]};
+
+	/* weights in units of the likeliest token's probability */
+	best = largest(logits, vocab_size);
+	for (i = 0; i < n; i++)
+		candidates[i].logprob = bn_exp((candidates[i].logprob - best) / sampling->temperature);
+	if (sampling->top_p < 1.0)
+		n = keep_top_p(candidates, n, sampling->top_p);
+	if (sampling->min_p > 0.0)
+	{
+		int32_t		kept = 0;
+
+		for (i = 0; i < n; i++)
+			if (candidates[i].logprob >= sampling->min_p)
+				candidates[kept++] = candidates[i];
+		n = kept;
+	}
+
+	for (i = 0; i < n; i++)
+		sum += candidates[i].logprob;
+	draw = uniform(sampling->seed, n_output) * sum;
+	for (i = 0; i < n - 1; i++)
+	{
+		draw -= candidates[i].logprob;
+		if (draw < 0.0)
+			break;
+	}
+	return candidates[i].token;
+}
