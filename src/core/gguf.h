@@ -41,8 +41,8 @@ typedef enum bn_ggml_type
 typedef struct bn_gguf_value
 {
 	uint64_t	key_offset;		/* of the key's bytes in the file */
+	uint64_t	key_hash;		/* with the length, stands for the key itself */
 	uint32_t	key_length;
-	uint32_t	key_hash;
 	bn_gguf_type type;
 	bn_gguf_type item_type;		/* of an array's elements */
 	uint64_t	count;			/* array: elements; string: bytes; else 1 */
@@ -71,6 +71,7 @@ typedef struct bn_gguf
 	uint32_t   *value_index;	/* hash tables over the two arrays */
 	uint32_t   *tensor_index;
 	uint32_t	index_mask;
+	uint32_t   *tensor_order;	/* [n_tensors], numbers of tensors by offset */
 	uint64_t	alignment;
 	uint64_t	data_offset;
 } bn_gguf;
