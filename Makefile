@@ -1,0 +1,188 @@
+# bitnet: ternary language models inside PostgreSQL.
+#
+# The extension builds with PGXS.  The core and the kernels are pure C and are
+# compiled once, with flags of their own, for the module, the unit tests, the
+# benchmark and the tools alike.  "make help" lists what can be made.
+
+EXTENSION = bitnet
+MODULE_big = bitnet
+DATA = $(sort $(wildcard sql/bitnet--*.sql))
+
+# Regression tests share the folder with the install scripts; init goes first.
+REGRESS_FILES = $(filter-out bitnet--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))
+REGRESS = $(filter init,$(REGRESS_FILES)) $(filter-out init,$(REGRESS_FILES))
+REGRESS_OPTS = --encoding=UTF8 --no-locale
+ISOLATION_TESTS = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
+
+BUILD = build
+PG_SOURCES = $(sort $(wildcard src/pg/*.c))
+CORE_SOURCES = $(sort $(wildcard src/core/*.c) $(wildcard kernels/*.c))
+CORE_OBJECTS = $(CORE_SOURCES:%.c=$(BUILD)/%.o)
+CORE_ARCHIVE = $(BUILD)/libbncore.a
+
+OBJS = $(PG_SOURCES:.c=.o) $(CORE_OBJECTS)
+SHLIB_LINK = -lm -lpthread
+SHLIB_EXPORTS = build/exports.txt
+PG_CFLAGS = -Wno-declaration-after-statement
+EXTRA_CLEAN = build tmp_check models/default.gguf
+
+# Just-in-time inlining has nothing to gain here, and clang would need the
+# kernels' flags as well.
+override with_llvm := no
+
+# pg_config of the PATH if a server can be built against it, else the newest
+# one where Debian's packages put them.
+PG_CONFIG_FOUND := $(shell for c in pg_config $$(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -rV); do \
+	m=$$($$c --pgxs 2>/dev/null) && test -f "$$m" && { echo $$c; exit; }; done)
+PG_CONFIG = $(or $(PG_CONFIG_FOUND),pg_config)
+
+NEEDS_SETUP = test demo installcheck
+ifneq ($(PG_CONFIG_FOUND),)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+else
+.PHONY: all install uninstall
+all install uninstall:
+	@echo 'PostgreSQL headers were not found: pg_config of a server 15 or newer is needed.'
+	@echo 'On Debian and Ubuntu: apt-get install postgresql-server-dev-15 (or your version);'
+	@echo 'or name it: make PG_CONFIG=/path/to/pg_config.'
+	@echo '"make test" and "make demo" install what is missing where they may.'
+	@exit 1
+clean:
+	rm -rf $(EXTRA_CLEAN)
+endif
+
+# Pure C: core and kernels
+
+BN_WARNINGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
+BN_OPTIMIZE = -O3 -g
+BN_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno \
+	$(BN_WARNINGS) $(BN_OPTIMIZE) $(BN_EXTRA)
+BN_LDFLAGS =
+BN_LIBS = -lm -lpthread
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(BN_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(CORE_ARCHIVE): $(CORE_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# Unit tests: one program for each test_*.c; other files beside them are shared.
+UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/unit/test_*.c)))
+UNIT_SHARED = $(patsubst %.c,$(BUILD)/%.o,$(filter-out test/unit/test_%,$(wildcard test/unit/*.c)))
+FUZZ_TESTS = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+
+$(UNIT_TESTS): $(BUILD)/%: $(BUILD)/%.o $(UNIT_SHARED) $(CORE_ARCHIVE)
+	$(CC) $(BN_CFLAGS) $(BN_LDFLAGS) -o $@ $^ $(BN_LIBS)
+
+$(FUZZ_TESTS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/test/fuzz/driver.o $(CORE_ARCHIVE)
+	$(CC) $(BN_CFLAGS) $(BN_LDFLAGS) -o $@ $^ $(BN_LIBS)
+
+$(BUILD)/make_model: $(BUILD)/test/make_model.o $(CORE_ARCHIVE)
+	$(CC) $(BN_CFLAGS) $(BN_LDFLAGS) -o $@ $^ $(BN_LIBS)
+
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: unit-programs tools
+unit-programs: $(UNIT_TESTS) $(FUZZ_TESTS)
+tools: $(BUILD)/make_model
+
+# The default model
+
+models/default.gguf: | $(BUILD)/make_model
+	@mkdir -p $(@D)
+	$(BUILD)/make_model $@
+
+ifneq ($(PG_CONFIG_FOUND),)
+
+# Only what PostgreSQL looks up by name leaves the module.
+build/exports.txt: $(PG_SOURCES) Makefile
+	@mkdir -p $(@D)
+	@{ echo Pg_magic_func; echo _PG_init; \
+	   sed -n 's/^PG_FUNCTION_INFO_V1(\([a-z0-9_]*\)).*/\1 pg_finfo_\1/p' $(PG_SOURCES) | tr ' ' '\n'; \
+	   sed -n 's/^PGDLLEXPORT void \([A-Za-z0-9_]*\)(Datum.*/\1/p' $(PG_SOURCES); } | sort -u > $@
+
+$(PG_SOURCES:.c=.o): $(wildcard src/pg/*.h src/core/*.h kernels/*.h) Makefile
+
+all: models/default.gguf
+install: install-model
+uninstall: uninstall-model
+.PHONY: install-model uninstall-model
+install-model: models/default.gguf
+	$(MKDIR_P) '$(DESTDIR)$(datadir)/bitnet'
+	$(INSTALL_DATA) models/default.gguf '$(DESTDIR)$(datadir)/bitnet/'
+uninstall-model:
+	rm -f '$(DESTDIR)$(datadir)/bitnet/default.gguf'
+
+# What test/run needs to know of the server.
+.PHONY: server-facts
+server-facts:
+	@echo 'pg_bindir=$(bindir)'
+	@echo 'pg_sharedir=$(datadir)'
+	@echo 'pg_libdir=$(pkglibdir)'
+	@echo 'pg_testdir=$(abspath $(dir $(PGXS))../../src/test)'
+	@echo 'pg_major=$(MAJORVERSION)'
+	@echo 'regress_opts="$(REGRESS_OPTS)"'
+	@echo 'regress_tests="$(REGRESS)"'
+	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
+endif
+
+.PHONY: help test unit demo bench fuzz sanitize arm
+
+help:
+	@echo 'make            build the extension'
+	@echo 'make install    install it and the default model (as root where needed)'
+	@echo 'make test       install what is missing, build, run all tests in a temporary server'
+	@echo 'make demo       the same preparation, then a tour on a throw-away server'
+	@echo 'make unit       only the tests of the pure C part; needs no PostgreSQL'
+	@echo 'make sanitize   the same with address and undefined-behaviour sanitizers'
+	@echo 'make arm        the same for 64-bit Arm, under qemu'
+	@echo 'make fuzz       fuzz the readers of untrusted input (clang; FUZZ_SECONDS each, default 60)'
+	@echo 'make bench MODEL=file   load time, tokens per second, memory bandwidth'
+	@echo 'make clean      remove what was built'
+
+test:
+	@test/setup server
+	@MAKE='$(MAKE)' test/run all
+
+unit:
+	@test/setup compiler
+	@MAKE='$(MAKE)' BUILD='$(BUILD)' test/run unit
+
+demo:
+	@test/setup server
+	@MAKE='$(MAKE)' test/demo
+
+sanitize:
+	@test/setup compiler
+	@$(MAKE) --no-print-directory unit BUILD=build/sanitize \
+		BN_OPTIMIZE='-O1 -g -fno-omit-frame-pointer' BN_EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-wrapv'
+
+arm:
+	@test/setup arm
+	@RUNNER='qemu-aarch64-static' $(MAKE) --no-print-directory unit BUILD=build/arm \
+		CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar BN_LDFLAGS=-static
+
+FUZZ_SECONDS = 60
+fuzz:
+	@test/setup fuzz
+	@for t in $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c)); do \
+		mkdir -p build/fuzz/$$t && \
+		clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+			-ffp-contract=off -o build/fuzz/fuzz_$$t test/fuzz/fuzz_$$t.c $(CORE_SOURCES) $(BN_LIBS) && \
+		build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+			build/fuzz/$$t $$(ls -d test/fuzz/corpus/$$t 2>/dev/null) || exit 1; \
+	done
+
+BENCH_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/bench/*.c))
+$(BUILD)/bench: $(BENCH_OBJECTS) $(CORE_ARCHIVE)
+	$(CC) $(BN_CFLAGS) $(BN_LDFLAGS) -o $@ $^ $(BN_LIBS)
+
+bench:
+	@test -n '$(MODEL)' || { echo 'make bench needs MODEL=file.gguf'; exit 1; }
+	@test/setup compiler
+	@$(MAKE) --no-print-directory -s $(BUILD)/bench
+	$(BUILD)/bench '$(MODEL)'
