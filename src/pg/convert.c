@@ -1,0 +1,398 @@
+/*-------------------------------------------------------------------------
+ *
+ * convert.c
+ *	  Between PostgreSQL's texts and errors and those of the core.
+ *
+ * src/pg/convert.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "convert.h"
+
+/*
+ * Texts up to this many bytes get room for a token per byte, which is the
+ * most there can be; longer ones are counted first.
+ */
+#define SINGLE_PASS_BYTES 65536
+
+static bool
+should_stop(void *ctx)
+{
+	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
+		return false;
+	return ProcDiePending || (QueryCancelPending && QueryCancelHoldoffCount == 0);
+}
+
+const bn_hooks bitnet_hooks = {should_stop, NULL, NULL};
+
+static int
+sqlstate_of(bn_status code)
+{
+	switch (code)
+	{
+		case BN_OK:
+			break;
+		case BN_ERR_TRUNCATED:
+		case BN_ERR_FORMAT:
+			return ERRCODE_DATA_CORRUPTED;
+		case BN_ERR_UNSUPPORTED:
+			return ERRCODE_FEATURE_NOT_SUPPORTED;
+		case BN_ERR_LIMIT:
+			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+		case BN_ERR_NOSPACE:
+			return ERRCODE_OUT_OF_MEMORY;
+		case BN_ERR_IO:
+			return ERRCODE_IO_ERROR;
+		case BN_ERR_CANCELED:
+			return ERRCODE_QUERY_CANCELED;
+		case BN_ERR_INVALID:
+			return ERRCODE_INVALID_PARAMETER_VALUE;
+		case BN_ERR_NUMERIC:
+			return ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
+	}
+	return ERRCODE_INTERNAL_ERROR;
+}
+
+void
+BitnetReportError(const bn_error *err, const char *primary)
+{
+	char		detail[sizeof(err->detail)];
+	bool		has_file_error = err->code == BN_ERR_IO && err->sys_errno != 0;
+
+	if (err->code == BN_ERR_CANCELED)
+		CHECK_FOR_INTERRUPTS();
+
+	strlcpy(detail, err->detail, sizeof(detail));
+	if (err->offset == BN_NO_OFFSET)
+		detail[0] = pg_toupper((unsigned char) detail[0]);
+
+	/* errcode_for_file_access() looks at errno */
+	errno = err->sys_errno;
+	ereport(ERROR,
+			(has_file_error ? errcode_for_file_access() : errcode(sqlstate_of(err->code)),
+			 errmsg("%s", primary),
+			 detail[0] == '\0' ? 0 :
+			 err->offset == BN_NO_OFFSET ? errdetail("%s.", detail) :
+			 errdetail("At byte %llu: %s.", (unsigned long long) err->offset, detail),
+			 err->hint[0] == '\0' ? 0 : errhint("%s", err->hint)));
+	pg_unreachable();
+}
+
+BitnetText
+BitnetTextFromDatum(Datum value)
+{
+	text	   *t = DatumGetTextPP(value);
+	BitnetText	result;
+
+	result.data = VARDATA_ANY(t);
+	result.length = VARSIZE_ANY_EXHDR(t);
+
+	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII &&
+		result.length > 0)
+	{
+		char	   *utf8 = pg_server_to_any(result.data, (int) result.length, PG_UTF8);
+
+		/* A converted string is terminated, one that needed none may not be */
+		if (utf8 != result.data)
+		{
+			result.data = utf8;
+			result.length = strlen(utf8);
+		}
+	}
+	return result;
+}
+
+BitnetText
+BitnetTextFromCString(const char *s)
+{
+	BitnetText	result;
+
+	result.data = s;
+	result.length = strlen(s);
+	return result;
+}
+
+/* The server's form of UTF-8 text that its encoding may not be able to hold. */
+static text *
+convert_lossy(const char *utf8, size_t length)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			proc = FindDefaultConversionProc(PG_UTF8, encoding);
+	StringInfoData out;
+	size_t		done = 0;
+	text	   *result;
+
+	if (!OidIsValid(proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("default conversion function for encoding \"%s\" to \"%s\" does not exist",
+						pg_encoding_to_char(PG_UTF8), pg_encoding_to_char(encoding))));
+
+	initStringInfo(&out);
+	while (done < length)
+	{
+		int			part = (int) Min(length - done, MaxAllocSize / (2 * MAX_CONVERSION_GROWTH));
+		unsigned char *buffer;
+		int			converted;
+
+		/* Whole characters only, or the cut one would look invalid */
+		if ((size_t) part < length - done)
+			part = (int) BitnetCharBoundary(utf8 + done, length - done, part);
+		buffer = palloc((Size) part * MAX_CONVERSION_GROWTH + 1);
+		converted = pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
+												  (unsigned char *) utf8 + done, part,
+												  buffer, part * MAX_CONVERSION_GROWTH + 1,
+												  true);
+		appendStringInfoString(&out, (char *) buffer);
+		pfree(buffer);
+		done += converted;
+
+		if (converted < part)
+		{
+			int			skip = pg_utf_mblen((const unsigned char *) utf8 + done);
+
+			appendStringInfoChar(&out, '?');
+			done += Min((size_t) skip, length - done);
+		}
+	}
+
+	result = cstring_to_text_with_len(out.data, out.len);
+	pfree(out.data);
+	return result;
+}
+
+text *
+BitnetTextToServer(const char *utf8, size_t length)
+{
+	if (length == 0 || GetDatabaseEncoding() == PG_UTF8 ||
+		GetDatabaseEncoding() == PG_SQL_ASCII)
+		return cstring_to_text_with_len(utf8, (int) length);
+	return convert_lossy(utf8, length);
+}
+
+char *
+BitnetCStringFromText(BitnetText t)
+{
+	return text_to_cstring(BitnetTextToServer(t.data, t.length));
+}
+
+/*
+ * Unicode's White_Space, as far as it concerns text; the separators of
+ * ASCII's C0 set are what other tools strip too.
+ */
+int
+BitnetSpaceLength(const char *data, size_t length)
+{
+	const unsigned char *p = (const unsigned char *) data;
+
+	if (length >= 1 && (p[0] == ' ' || (p[0] >= 0x09 && p[0] <= 0x0d) ||
+						(p[0] >= 0x1c && p[0] <= 0x1f)))
+		return 1;
+	if (length >= 2 && p[0] == 0xc2 && (p[1] == 0x85 || p[1] == 0xa0))
+		return 2;
+	if (length >= 3)
+	{
+		uint32		c = (uint32) p[0] << 16 | (uint32) p[1] << 8 | p[2];
+
+		if (c == 0xe19a80 ||	/* U+1680 */
+			(c >= 0xe28080 && c <= 0xe2808a) || /* U+2000 .. U+200A */
+			c == 0xe280a8 || c == 0xe280a9 ||	/* U+2028, U+2029 */
+			c == 0xe280af ||	/* U+202F */
+			c == 0xe2819f ||	/* U+205F */
+			c == 0xe38080)		/* U+3000 */
+			return 3;
+	}
+	return 0;
+}
+
+BitnetText
+BitnetTrimRight(BitnetText t)
+{
+	for (;;)
+	{
+		int			n;
+
+		for (n = 1; n <= 3; n++)
+			if ((size_t) n <= t.length &&
+				BitnetSpaceLength(t.data + t.length - n, n) == n)
+				break;
+		if (n > 3)
+			return t;
+		t.length -= n;
+	}
+}
+
+BitnetText
+BitnetTrim(BitnetText t)
+{
+	int			n;
+
+	while ((n = BitnetSpaceLength(t.data, t.length)) > 0)
+	{
+		t.data += n;
+		t.length -= n;
+	}
+	return BitnetTrimRight(t);
+}
+
+bool
+BitnetIsBlank(BitnetText t)
+{
+	return BitnetTrim(t).length == 0;
+}
+
+size_t
+BitnetCharBoundary(const char *data, size_t length, size_t offset)
+{
+	int			back;
+
+	/* Not more than a character is long, or it was not one */
+	for (back = 0; back < 4 && offset > (size_t) back; back++)
+		if (offset - back >= length || (data[offset - back] & 0xc0) != 0x80)
+			return offset - back;
+	return back == 4 ? offset : 0;
+}
+
+/* bn_encode with its scratch memory; the count only if ids is NULL. */
+static size_t
+encode(const bn_vocab *vocab, BitnetText t, int32 *ids, size_t max_tokens)
+{
+	size_t		scratch_size = bn_encode_scratch_size(vocab, t.data, t.length);
+	void	   *scratch = MemoryContextAllocExtended(CurrentMemoryContext,
+													 scratch_size + 64, MCXT_ALLOC_HUGE);
+	size_t		n_tokens = 0;
+	bn_error	err;
+
+	if (bn_encode(vocab, t.data, t.length, false, ids, max_tokens, &n_tokens, NULL,
+				  (void *) TYPEALIGN(64, scratch), scratch_size,
+				  &bitnet_hooks, &err) != BN_OK)
+		BitnetReportError(&err, _("could not divide the text into tokens"));
+	pfree(scratch);
+	return n_tokens;
+}
+
+int64
+BitnetCountTokens(const bn_vocab *vocab, BitnetText t)
+{
+	return t.length == 0 ? 0 : (int64) encode(vocab, t, NULL, SIZE_MAX);
+}
+
+BitnetTokens
+BitnetEncode(const bn_vocab *vocab, BitnetText t, bool bos)
+{
+	BitnetTokens result;
+	size_t		room;
+
+	room = t.length <= SINGLE_PASS_BYTES ? t.length : (size_t) BitnetCountTokens(vocab, t);
+	if (room >= PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("text is too long"),
+				 errdetail("The text has %zu tokens.", room)));
+
+	result.ids = MemoryContextAllocExtended(CurrentMemoryContext,
+											(room + 1) * sizeof(int32), MCXT_ALLOC_HUGE);
+	result.n = 0;
+	if (bos && vocab->add_bos && vocab->bos != BN_NO_TOKEN)
+		result.ids[result.n++] = vocab->bos;
+	if (t.length > 0)
+		result.n += (int32) encode(vocab, t, result.ids + result.n, room);
+	return result;
+}
+
+size_t
+BitnetTruncate(const bn_vocab *vocab, BitnetText t, int64 max_tokens)
+{
+	BitnetTokens tokens;
+	size_t		covered = 0;
+	int32		n;
+
+	/* A token is never longer than this, so that the rest cannot matter */
+	if (max_tokens < (int64) (t.length / Max(vocab->max_token_bytes, 1)))
+	{
+		size_t		window = ((size_t) max_tokens + 64) * vocab->max_token_bytes;
+
+		t.length = BitnetCharBoundary(t.data, t.length, Min(t.length, window));
+	}
+	tokens = BitnetEncode(vocab, t, false);
+	if (tokens.n <= max_tokens)
+	{
+		pfree(tokens.ids);
+		return t.length;
+	}
+
+	/*
+	 * A part may have other tokens than it had in the whole: the splitter sees
+	 * another end, and a character may have been cut.  Then take less.
+	 */
+	for (n = (int32) max_tokens; n > 0; n--)
+	{
+		BitnetText	part = t;
+		int32		i;
+
+		covered = 0;
+		for (i = 0; i < n; i++)
+		{
+			size_t		bytes;
+
+			(void) bn_token_text(vocab, tokens.ids[i], &bytes);
+			covered += bytes;
+		}
+		covered = BitnetCharBoundary(t.data, t.length, covered);
+		part.length = covered;
+		if (BitnetCountTokens(vocab, part) <= max_tokens)
+			break;
+	}
+	pfree(tokens.ids);
+	return n > 0 ? covered : 0;
+}
+
+void
+BitnetAppendToken(StringInfo buf, bn_utf8_stream *stream, const bn_vocab *vocab, int32 token)
+{
+	const uint8_t *bytes;
+	size_t		length;
+
+	if (bn_token_kind(vocab, token) == BN_TOKEN_CONTROL)
+		return;
+	bytes = bn_token_text(vocab, token, &length);
+	enlargeStringInfo(buf, (int) (3 * (length + 3)));
+	buf->len += (int) bn_utf8_push(stream, bytes, length, buf->data + buf->len);
+	buf->data[buf->len] = '\0';
+}
+
+void
+BitnetTextArray(ArrayType *array, Datum **values, bool **nulls, int *n)
+{
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, values, nulls, n);
+}
+
+ArrayType *
+BitnetArrayLike(ArrayType *like, Datum *values, bool *nulls, Oid type)
+{
+	Assert(type == TEXTOID);
+	if (ARR_NDIM(like) == 0)
+		return construct_empty_array(type);
+	return construct_md_array(values, nulls, ARR_NDIM(like), ARR_DIMS(like),
+							  ARR_LBOUND(like), type, -1, false, TYPALIGN_INT);
+}
+
+char *
+BitnetOptionalName(FunctionCallInfo fcinfo, int argument)
+{
+	if (PG_NARGS() <= argument || PG_ARGISNULL(argument))
+		return NULL;
+	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}

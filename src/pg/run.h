@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.h
+ *	  Running requests of one call through the model.
+ *
+ *	run = BitnetBeginRun(model);			(memory: the run's, from here)
+ *	... BitnetAddRequest(run, &request) ...
+ *	BitnetRunRequests(run);
+ *	MemoryContextSwitchTo(run->caller);
+ *	... make the result from run->requests ...
+ *	BitnetEndRun(run);
+ *
+ * src/pg/run.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BITNET_RUN_H
+#define BITNET_RUN_H
+
+#include "../core/prompt.h"
+#include "../core/schedule.h"
+#include "convert.h"
+#include "registry.h"
+
+typedef struct BitnetOutput
+{
+	StringInfoData text;		/* UTF-8 so far; data NULL before the first token */
+	bn_utf8_stream stream;
+	int32		n_read;			/* tokens of the request that are in text */
+	bool		stopped;		/* at a stop string; text ends before it */
+} BitnetOutput;
+
+typedef struct BitnetRun
+{
+	MemoryContext context;		/* holds everything here, and the run itself */
+	MemoryContext caller;
+	const BitnetModel *model;
+	bn_request *requests;
+	BitnetOutput *outputs;		/* of GENERATE requests */
+	int			n_requests;
+	int			max_requests;
+	const BitnetText *stops;
+	int			n_stops;
+	size_t		longest_stop;
+} BitnetRun;
+
+/* Makes the run's memory context, a child of the current one, current. */
+extern BitnetRun *BitnetBeginRun(const BitnetModel *model);
+
+/* Strings that end an answer, and are not part of it. */
+extern void BitnetSetStops(BitnetRun *run, const BitnetText *stops, int n_stops);
+
+/*
+ * Adds a copy of the request, whose result arrays are made here.  Requests that
+ * begin with the same tokens as the first one will share its cache.  Returns
+ * the request's number.
+ */
+extern int	BitnetAddRequest(BitnetRun *run, const bn_request *request);
+
+/* Until all are finished; cancellable within a fraction of a step. */
+extern void BitnetRunRequests(BitnetRun *run);
+
+/* The answer of a GENERATE request: whole characters, before a stop string. */
+extern BitnetText BitnetRunText(BitnetRun *run, int request);
+
+/* Back to the caller's memory context; the run and all in it are gone. */
+extern void BitnetEndRun(BitnetRun *run);
+
+/*
+ * The tokens of a conversation up to where the assistant speaks, or of plain
+ * text behind BOS.  A model without BOS starts plain text with its end token.
+ */
+extern BitnetTokens BitnetChatTokens(const BitnetModel *model,
+									 const bn_message *messages, int n_messages);
+extern BitnetTokens BitnetRawTokens(const BitnetModel *model, BitnetText t);
+
+/* The usual conversation: a user's message, after a system's if there is one. */
+extern BitnetTokens BitnetUserTokens(const BitnetModel *model, BitnetText system,
+									 BitnetText user);
+
+/* Raises an error unless n_tokens and n_more fit into the model's context. */
+extern void BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more);
+
+#endif							/* BITNET_RUN_H */
