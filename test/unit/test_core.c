@@ -1,0 +1,286 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_core.c
+ *	  Elementary functions, sampler, thread pool, KV pages, error texts.
+ *
+ * test/unit/test_core.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#define _GNU_SOURCE
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/core/fmath.h"
+#include "../../src/core/kv.h"
+#include "../../src/core/pool.h"
+#include "../../src/core/sampler.h"
+#include "tap.h"
+
+/* Against the C library's long double functions. */
+static void
+test_fmath(void)
+{
+	double		exp_error = 0;
+	double		log_error = 0;
+	double		sin_error = 0;
+	int			i;
+
+	for (i = 0; i < 200000; i++)
+	{
+		double		x = -700.0 + i * 0.007;
+		double		y = 1e-290 * pow(1.006, i % 220000) + i * 1e-9;
+		double		angle = i * 5.2313;
+		double		s;
+		double		c;
+
+		exp_error = fmax(exp_error, fabs((double) (bn_exp(x) / expl(x) - 1)));
+		log_error = fmax(log_error, fabs((double) (bn_log(y) - logl(y))) / fmax(1.0, fabs(log(y))));
+		bn_sincos(angle, &s, &c);
+		sin_error = fmax(sin_error, fabs((double) (s - sinl(angle))));
+		sin_error = fmax(sin_error, fabs((double) (c - cosl(angle))));
+	}
+	ok(exp_error < 5e-16, "exp: largest relative error %g", exp_error);
+	ok(log_error < 5e-16, "log: largest error %g", log_error);
+	ok(sin_error < 5e-16, "sin and cos: largest error %g", sin_error);
+	ok(bn_exp(-746) == 0.0 && bn_exp(710) == INFINITY && bn_exp(0) == 1.0, "exp: ends of the range");
+	ok(fabs(bn_exp(-740) / exp(-740) - 1) < 1e-3, "exp: denormal results");
+}
+
+static int32_t
+sample(bn_sampling sampling, const float *logits, int32_t n, int64_t draw)
+{
+	int32_t		previous[4096];
+	float	   *copy = malloc((size_t) n * sizeof(float));
+	void	   *scratch = malloc(bn_sampler_scratch_size(n));
+	int32_t		token;
+
+	memset(previous, 0, sizeof(previous));
+	memcpy(copy, logits, (size_t) n * sizeof(float));
+	token = bn_sample(&sampling, copy, n, NULL, 0, previous, (int32_t) draw, scratch);
+	free(copy);
+	free(scratch);
+	return token;
+}
+
+static void
+test_sampler(void)
+{
+	enum {N = 8, DRAWS = 4000};
+	const float logits[N] = {0.0f, 2.0f, -1.0f, 2.0f, 1.0f, -30.0f, 0.5f, 1.5f};
+	bn_sampling greedy = bn_sampling_default;
+	bn_sampling warm = bn_sampling_default;
+	bn_sampling narrow;
+	int			count[N] = {0};
+	int			other = 0;
+	double		total = 0;
+	bool		agrees = true;
+	int			i;
+
+	ok(sample(greedy, logits, N, 0) == 1, "greedy: of equal logits the lower id wins");
+
+	/* frequencies of a plain draw against the softmax */
+	warm.temperature = 0.7;
+	for (i = 0; i < N; i++)
+		total += exp(logits[i] / 0.7);
+	for (i = 0; i < DRAWS; i++)
+		count[sample(warm, logits, N, i)]++;
+	for (i = 0; i < N; i++)
+	{
+		double		p = exp(logits[i] / 0.7) / total;
+
+		agrees &= fabs(count[i] - p * DRAWS) < 5 * sqrt(p * (1 - p) * DRAWS) + 1;
+	}
+	ok(agrees, "4000 draws at temperature 0.7 follow the softmax");
+	ok(sample(warm, logits, N, 17) == sample(warm, logits, N, 17), "a draw is a function of its inputs");
+	for (i = 0; i < 200; i++)
+	{
+		bn_sampling seeded = warm;
+
+		seeded.seed = 1;
+		other += sample(seeded, logits, N, i) != sample(warm, logits, N, i);
+	}
+	ok(other > 50, "another seed draws otherwise (%d of 200)", other);
+
+	narrow = warm;
+	narrow.top_k = 2;
+	agrees = true;
+	for (i = 0; i < 300; i++)
+	{
+		int32_t		token = sample(narrow, logits, N, i);
+
+		agrees &= token == 1 || token == 3;
+	}
+	ok(agrees, "top_k 2 draws from the best two");
+
+	/* at temperature 1 the two best have about 0.29 each, the third 0.18 */
+	narrow = warm;
+	narrow.temperature = 1.0;
+	narrow.top_p = 0.5;
+	agrees = true;
+	for (i = 0; i < 300; i++)
+	{
+		int32_t		token = sample(narrow, logits, N, i);
+
+		agrees &= token == 1 || token == 3;
+	}
+	ok(agrees, "top_p 0.5 keeps the smallest set that reaches it");
+
+	narrow.top_p = 1.0;
+	narrow.min_p = 0.5;			/* exp(-0.5) is 0.61, exp(-1) is 0.37 */
+	agrees = true;
+	for (i = 0; i < 300; i++)
+	{
+		int32_t		token = sample(narrow, logits, N, i);
+
+		agrees &= token == 1 || token == 3 || token == 7;
+	}
+	ok(agrees, "min_p 0.5 keeps what is at least half as likely as the best");
+
+	{
+		bn_sampling penal = bn_sampling_default;
+		float		copy[N];
+		bn_candidate scratch[N];
+		const int32_t seen[] = {1, 1, 3, 1};
+
+		penal.repeat_penalty = 1.5;
+		memcpy(copy, logits, sizeof(copy));
+		ok(bn_sample(&penal, copy, N, seen, 2, seen + 2, 2, scratch) == 7 &&
+		   copy[1] == copy[3] && fabs(copy[1] - 2.0 / 1.5) < 1e-6,
+		   "a repeat penalty counts each token once");
+	}
+	{
+		bn_candidate top[4];
+		double		log_sum = 0;
+
+		for (i = 0; i < N; i++)
+			log_sum += exp(logits[i]);
+		log_sum = log(log_sum);
+		ok(bn_top_candidates(logits, N, top, 4) == 4 &&
+		   top[0].token == 1 && top[1].token == 3 && top[2].token == 7 && top[3].token == 4 &&
+		   fabs(top[2].logprob - (1.5 - log_sum)) < 1e-12,
+		   "the likeliest candidates, best first, with their log-probabilities");
+		ok(fabs(bn_log_sum_exp(logits, N) - log_sum) < 1e-12, "log of the sum of exponentials");
+	}
+}
+
+typedef struct pool_work
+{
+	atomic_int	touched[1000];
+	atomic_int	threads[64];
+	sigset_t	worker_mask;
+} pool_work;
+
+static void
+touch(void *arg, int begin, int end, int thread)
+{
+	pool_work  *work = arg;
+
+	for (; begin < end; begin++)
+		atomic_fetch_add(&work->touched[begin], 1);
+	atomic_fetch_add(&work->threads[thread], 1);
+	if (thread == 1)
+		pthread_sigmask(SIG_SETMASK, NULL, &work->worker_mask);
+}
+
+static void
+test_pool(void)
+{
+	int			n_threads;
+
+	for (n_threads = 1; n_threads <= 5; n_threads += 2)
+	{
+		pool_work  *work = calloc(1, sizeof(*work));
+		bn_pool    *pool = bn_pool_init(malloc(bn_pool_size(n_threads)), n_threads);
+		bool		once = true;
+		int			begun;
+		int			round;
+		int			i;
+
+		for (round = 0; round < 20; round++)
+		{
+			int			run;
+
+			begun = bn_pool_begin(pool);
+			for (run = 0; run < 50; run++)
+				bn_pool_run(pool, touch, work, 1000 - run, 1 + run % 7);
+			bn_pool_end(pool);
+		}
+		for (i = 0; i < 1000; i++)
+			once &= atomic_load(&work->touched[i]) == 20 * (i < 951 ? 50 : 1000 - i);
+		ok(once && begun == n_threads, "%d threads: every item of 1000 runs exactly once", n_threads);
+		if (n_threads > 1)
+			ok(atomic_load(&work->threads[1]) == 0 ||
+			   (sigismember(&work->worker_mask, SIGINT) && sigismember(&work->worker_mask, SIGTERM) &&
+				sigismember(&work->worker_mask, SIGALRM)), "%d threads: workers block signals", n_threads);
+		free(pool);
+		free(work);
+	}
+}
+
+static void
+test_kv(void)
+{
+	bn_config	config = {.n_layers = 3, .n_kv_heads = 2, .head_dim = 8};
+	enum {PAGES = 6};
+	void	   *memory = aligned_alloc(64, (bn_kv_size(&config, PAGES) + 63) / 64 * 64);
+	bn_kv	   *kv = bn_kv_init(memory, &config, PAGES);
+	int32_t		pages[3][8];
+	bn_sequence a = {0, 0, 8, pages[0]};
+	bn_sequence b = {0, 0, 8, pages[1]};
+	bn_sequence c = {0, 0, 8, pages[2]};
+	int			position;
+	bool		kept = true;
+
+	ok(bn_sequence_reserve(kv, &a, 2 * BN_PAGE_TOKENS + 5) == BN_OK && a.n_pages == 3 &&
+	   bn_kv_free_pages(kv) == 3, "three pages for two and a bit");
+	for (position = 0; position < 2 * BN_PAGE_TOKENS + 5; position++)
+		*bn_kv_row(kv, &a, 2, 1, 1, position) = (uint16_t) (1000 + position);
+	a.n_tokens = 2 * BN_PAGE_TOKENS + 5;
+
+	ok(bn_sequence_fork(kv, &b, &a, BN_PAGE_TOKENS + 3) == BN_OK && b.n_pages == 2 &&
+	   b.pages[0] == a.pages[0] && b.pages[1] != a.pages[1] && bn_kv_free_pages(kv) == 2,
+	   "a fork shares the full page and copies the partial one");
+	for (position = 0; position < BN_PAGE_TOKENS + 3; position++)
+		kept &= *bn_kv_row(kv, &b, 2, 1, 1, position) == 1000 + position;
+	*bn_kv_row(kv, &b, 2, 1, 1, BN_PAGE_TOKENS + 3) = 7;
+	kept &= *bn_kv_row(kv, &a, 2, 1, 1, BN_PAGE_TOKENS + 3) == 1000 + BN_PAGE_TOKENS + 3;
+	ok(kept, "it has the same rows, and writing to it leaves the other alone");
+	ok(bn_sequence_reserve(kv, &c, 3 * BN_PAGE_TOKENS) == BN_ERR_NOSPACE && c.n_pages == 0 &&
+	   bn_kv_free_pages(kv) == 2, "a full cache changes nothing");
+	bn_sequence_release(kv, &a);
+	ok(bn_kv_free_pages(kv) == 4 && *bn_kv_row(kv, &b, 2, 1, 1, 1) == 1001,
+	   "a shared page outlives its first owner");
+	bn_sequence_release(kv, &b);
+	ok(bn_kv_free_pages(kv) == PAGES, "all pages come back");
+	free(memory);
+}
+
+static void
+test_errors(void)
+{
+	bn_error	err;
+	char		small[8];
+
+	bn_fail(&err, BN_ERR_FORMAT, 17, "%s: %d %u %ld %lu 100%%", "na\nme\xff", -5,
+			(uint32_t) 4000000000u, INT64_MIN, UINT64_MAX);
+	ok(strcmp(err.detail, "na?me?: -5 4000000000 -9223372036854775808 18446744073709551615 100%") == 0 &&
+	   err.offset == 17 && err.hint[0] == '\0', "error detail: %s", err.detail);
+	ok(bn_format(small, sizeof(small), "%s", "longer than that") == 7 && strcmp(small, "longer ") == 0,
+	   "a long text is cut");
+}
+
+int
+main(void)
+{
+	test_fmath();
+	test_sampler();
+	test_pool();
+	test_kv();
+	test_errors();
+	return done_testing();
+}
