@@ -154,12 +154,21 @@ extern bn_status bn_image_build(const bn_gguf *g, void *image, uint64_t size,
  */
 extern bn_status bn_image_check(const void *image, uint64_t size, bn_error *err);
 
-/* Streaming checksum of the source's tensor data; see image.c. */
+/*
+ * Streaming checksum of the source's tensor data, in the order of the file.
+ * It tells files apart and finds damage; it is no defence against forgery.
+ * The result depends on the bytes alone, not on how they are cut into calls.
+ */
 typedef struct bn_checksum
 {
 	uint64_t	lane[4];
 	uint64_t	length;
+	uint8_t		pending[32];	/* the last length % 32 bytes */
 } bn_checksum;
+
+extern void bn_checksum_init(bn_checksum *c);
+extern void bn_checksum_update(bn_checksum *c, const void *bytes, size_t n);
+extern uint64_t bn_checksum_finish(bn_checksum *c);
 
 /*
  * Expands one row of a dense tensor (any type but ternary) to float[cols].
