@@ -7,7 +7,9 @@
  * b1.58 2B4T file, so that a machine can be measured before anything is
  * downloaded and the tests can have models of every shape.  What it says is
  * noise.  The same options give the same bytes on every machine: numbers come
- * from a generator of our own and from operations that IEEE 754 defines.
+ * from a generator of our own and from operations that IEEE 754 defines, and
+ * where a product is added to something, one factor is a power of two, so that
+ * fusing them changes nothing.
  *
  * test/make_model.c
  *
@@ -486,7 +488,7 @@ put_norm(writer *w, const options *o, const tensor *t)
 	uint64_t	state = seed_for(o, t->name);
 
 	for (uint64_t i = 0; i < t->cols; i++)
-		put_le(w, float_bits((float) (1 + 0.1 * next_normal(&state))), 4);
+		put_le(w, float_bits((float) (1 + 0.125 * next_normal(&state))), 4);
 }
 
 /*
@@ -500,7 +502,7 @@ put_ternary(writer *w, const options *o, const tensor *t)
 	uint8_t		bytes[81];
 	uint8_t		block[32];
 	uint64_t	state = seed_for(o, t->name);
-	float		scale = (float) ((0.8 + 0.4 * next_uniform(&state)) /
+	float		scale = (float) ((0.75 + 0.5 * next_uniform(&state)) /
 								 square_root((double) t->cols * 2 / 3));
 	uint64_t	n_blocks = t->cols * t->rows / 128;
 
