@@ -17,6 +17,7 @@
 #include "gguf.h"
 
 #define BN_NO_TOKEN (-1)
+#define BN_MAX_STOP_TOKENS 8
 
 typedef enum bn_token_type
 {
@@ -29,31 +30,34 @@ typedef struct bn_vocab
 {
 	uint64_t	bytes;			/* of the whole block */
 	int32_t		n_tokens;
-	int32_t		splitter;		/* bn_splitter, tokenizer.c */
+	int32_t		splitter;		/* bn_splitter, splitter.h */
 	int32_t		bos;			/* ids or BN_NO_TOKEN */
 	int32_t		eos;
 	int32_t		eot;			/* end of a chat turn */
 	int32_t		pad;
+	int32_t		stop[BN_MAX_STOP_TOKENS];	/* ids that end generation, or BN_NO_TOKEN */
 	int32_t		add_bos;
 	int32_t		ignore_merges;
 	uint32_t	max_token_bytes;
 	uint32_t	token_mask;		/* hash tables have mask + 1 entries */
 	uint32_t	merge_mask;
 	uint32_t	n_special;
-	uint64_t	text_offset;	/* uint32_t[n_tokens + 1] into text */
-	uint64_t	text_data_offset;	/* raw bytes of all tokens */
-	uint64_t	type_offset;	/* uint8_t[n_tokens] */
-	uint64_t	token_table_offset; /* uint32_t[token_mask + 1], id + 1 or 0 */
 	uint64_t	merge_table_offset; /* bn_merge[merge_mask + 1] */
+	uint64_t	token_table_offset; /* uint32_t[token_mask + 1], id + 1 or 0 */
+	uint64_t	text_offset;	/* uint32_t[n_tokens + 1] into text */
 	uint64_t	byte_offset;	/* int32_t[256], token of a single byte */
 	uint64_t	special_offset; /* int32_t[n_special], longest text first */
+	uint64_t	type_offset;	/* uint8_t[n_tokens], vocab.h */
+	uint64_t	text_data_offset;	/* raw bytes of all tokens, to the end */
 } bn_vocab;
 
 /*
  * Sizes, fills and checks the block from a file's tokenizer.* keys.  For the
  * BitNet architectures the llama3 splitter is used where the file names none
  * (force_llama3).  vocab_size is what token_embd has; a list of tokens of
- * another length is an error.
+ * another length is an error.  memory is 8-byte aligned.  The cost of check
+ * does not grow with the vocabulary: it proves the block's layout, and what is
+ * read from the tables is checked where it is used.
  */
 extern bn_status bn_vocab_size(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
 							   uint64_t *size, bn_error *err);
@@ -64,17 +68,17 @@ extern bn_status bn_vocab_check(const void *memory, uint64_t size, int32_t vocab
 								bn_error *err);
 
 /*
- * Memory that bn_encode needs for this text; grows with the longest piece the
- * splitter makes, not with the text.
+ * Memory that bn_encode needs for this text, 8-byte aligned; grows with the
+ * longest piece the splitter makes, not with the text, and is 0 for most.
  */
 extern size_t bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length);
 
 /*
- * Text to tokens.  Writes at most max_tokens ids to tokens (which may be NULL:
- * then it only counts) and stops when they are full.  *n_tokens is the number
- * made, *consumed (may be NULL) how many bytes of text they cover.  Special
- * tokens are recognised only with parse_special, which is never used for data.
- * No BOS is added.
+ * Text to tokens.  Writes at most max_tokens ids to tokens and stops when they
+ * are full; if tokens is NULL, it counts them all and ignores max_tokens.
+ * *n_tokens is the number made, *consumed (may be NULL) how many bytes of text
+ * they cover.  Special tokens are recognised only with parse_special, which is
+ * never used for data.  No BOS is added.
  */
 extern bn_status bn_encode(const bn_vocab *vocab, const char *text, size_t length,
 						   bool parse_special, int32_t *tokens, size_t max_tokens,

@@ -1,0 +1,306 @@
+/*-------------------------------------------------------------------------
+ *
+ * splitter.c
+ *	  The regular expressions of byte-level BPE vocabularies, written out.
+ *
+ * In these expressions alternatives are tried in order and quantifiers are
+ * greedy, so each alternative is a function that returns the end of its match,
+ * or its start if it does not match, and the first match wins.
+ *
+ * llama3:
+ *	  (?i:'s|'t|'re|'ve|'m|'ll|'d) | [^\r\n\p{L}\p{N}]?\p{L}+ | \p{N}{1,3}
+ *	  |  ?[^\s\p{L}\p{N}]+[\r\n]* | \s*[\r\n]+ | \s+(?!\S) | \s+
+ * qwen2: the same with a single \p{N}
+ * gpt2:
+ *	  's|'t|'re|'ve|'m|'ll|'d |  ?\p{L}+ |  ?\p{N}+ |  ?[^\s\p{L}\p{N}]+
+ *	  | \s+(?!\S) | \s+
+ *
+ * src/core/splitter.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "splitter.h"
+
+#include <stdbool.h>
+
+#include "unicode_tables.h"
+
+#define LONG_S 0x017F			/* the only non-ASCII letter that folds to one
+								 * of a contraction's */
+
+typedef struct split_text
+{
+	const uint8_t *bytes;
+	size_t		length;
+} split_text;
+
+uint32_t
+bn_utf8_decode(const uint8_t *text, size_t length, size_t *bytes)
+{
+	uint8_t		lead = text[0];
+	uint32_t	code;
+	uint32_t	low = 0x80;		/* range of the second byte */
+	uint32_t	high = 0xBF;
+	size_t		n;
+
+	*bytes = 1;
+	if (lead < 0x80)
+		return lead;
+	if (lead >= 0xC2 && lead <= 0xDF)
+	{
+		n = 2;
+		code = lead & 0x1F;
+	}
+	else if (lead >= 0xE0 && lead <= 0xEF)
+	{
+		n = 3;
+		code = lead & 0x0F;
+		if (lead == 0xE0)
+			low = 0xA0;
+		else if (lead == 0xED)
+			high = 0x9F;
+	}
+	else if (lead >= 0xF0 && lead <= 0xF4)
+	{
+		n = 4;
+		code = lead & 0x07;
+		if (lead == 0xF0)
+			low = 0x90;
+		else if (lead == 0xF4)
+			high = 0x8F;
+	}
+	else
+		return UINT32_MAX;
+
+	if (n > length)
+		return UINT32_MAX;
+	for (size_t i = 1; i < n; i++)
+	{
+		if (text[i] < low || text[i] > high)
+			return UINT32_MAX;
+		code = code << 6 | (text[i] & 0x3F);
+		low = 0x80;
+		high = 0xBF;
+	}
+	*bytes = n;
+	return code;
+}
+
+bn_class
+bn_code_class(uint32_t code)
+{
+	uint32_t	from = 0;
+	uint32_t	to = BN_N_CLASS_RANGES;
+
+	if (code < 0x80)
+	{
+		if ((code | 0x20) - 'a' < 26)
+			return BN_CLASS_LETTER;
+		if (code - '0' < 10)
+			return BN_CLASS_NUMBER;
+		return code == ' ' || code - '\t' < 5 ? BN_CLASS_SPACE : BN_CLASS_OTHER;
+	}
+
+	/* the first range that does not end before code */
+	while (from < to)
+	{
+		uint32_t	middle = (from + to) / 2;
+
+		if (bn_class_ranges[middle].last < code)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	if (from == BN_N_CLASS_RANGES || code < bn_class_ranges[from].first)
+		return BN_CLASS_OTHER;
+	return (bn_class) bn_class_ranges[from].code_class;
+}
+
+/* The class of the element at p, and the place after it. */
+static bn_class
+class_at(const split_text *t, size_t p, size_t *next)
+{
+	size_t		bytes;
+	uint32_t	code = bn_utf8_decode(t->bytes + p, t->length - p, &bytes);
+
+	*next = p + bytes;
+	return bn_code_class(code);
+}
+
+static bool
+is_newline(const split_text *t, size_t p)
+{
+	return t->bytes[p] == '\r' || t->bytes[p] == '\n';
+}
+
+/* The end of the run of elements of one class, at most limit of them. */
+static size_t
+run_end(const split_text *t, size_t p, bn_class wanted, size_t limit)
+{
+	while (p < t->length && limit-- > 0)
+	{
+		size_t		next;
+
+		if (class_at(t, p, &next) != wanted)
+			break;
+		p = next;
+	}
+	return p;
+}
+
+/*
+ * '(s|t|re|ve|m|ll|d).  Ignoring case, the way of Unicode's simple case
+ * folding, s is also U+017F.
+ */
+static size_t
+match_contraction(const split_text *t, size_t p, bool ignore_case)
+{
+	uint32_t	letter[2] = {0, 0};
+	size_t		end[2] = {p, p};
+	size_t		q = p + 1;
+
+	if (t->bytes[p] != '\'')
+		return p;
+	for (int i = 0; i < 2 && q < t->length; i++)
+	{
+		size_t		bytes;
+		uint32_t	code = bn_utf8_decode(t->bytes + q, t->length - q, &bytes);
+
+		if (ignore_case && code >= 'A' && code <= 'Z')
+			code += 'a' - 'A';
+		else if (ignore_case && code == LONG_S)
+			code = 's';
+		letter[i] = code;
+		q += bytes;
+		end[i] = q;
+	}
+	switch (letter[0])
+	{
+		case 's':
+		case 't':
+		case 'm':
+		case 'd':
+			return end[0];
+		case 'r':
+		case 'v':
+			return letter[1] == 'e' ? end[1] : p;
+		case 'l':
+			return letter[1] == 'l' ? end[1] : p;
+		default:
+			return p;
+	}
+}
+
+/* [^\r\n\p{L}\p{N}]?\p{L}+ */
+static size_t
+match_word(const split_text *t, size_t p)
+{
+	size_t		next;
+	bn_class	first = class_at(t, p, &next);
+	size_t		letters = p;
+	size_t		end;
+
+	if (first != BN_CLASS_LETTER)
+	{
+		if (first == BN_CLASS_NUMBER || is_newline(t, p))
+			return p;
+		letters = next;
+	}
+	end = run_end(t, letters, BN_CLASS_LETTER, SIZE_MAX);
+	return end > letters ? end : p;
+}
+
+/* " ?" and a run of one class */
+static size_t
+match_spaced_run(const split_text *t, size_t p, bn_class wanted)
+{
+	size_t		start = t->bytes[p] == ' ' ? p + 1 : p;
+	size_t		end = run_end(t, start, wanted, SIZE_MAX);
+
+	return end > start ? end : p;
+}
+
+/* " ?[^\s\p{L}\p{N}]+[\r\n]*" */
+static size_t
+match_symbols(const split_text *t, size_t p)
+{
+	size_t		end = match_spaced_run(t, p, BN_CLASS_OTHER);
+
+	if (end > p)
+		while (end < t->length && is_newline(t, end))
+			end++;
+	return end;
+}
+
+/*
+ * The alternatives that begin with white space: \s*[\r\n]+ if newlines is set
+ * (up to the last line end of the run), then \s+(?!\S) (the run, less its last
+ * element if something follows), then \s+.
+ */
+static size_t
+match_space(const split_text *t, size_t p, bool newlines)
+{
+	size_t		after_newline = p;
+	size_t		last = p;		/* start of the run's last element */
+	size_t		end = p;
+
+	while (end < t->length)
+	{
+		size_t		next;
+
+		if (class_at(t, end, &next) != BN_CLASS_SPACE)
+			break;
+		if (is_newline(t, end))
+			after_newline = next;
+		last = end;
+		end = next;
+	}
+	if (newlines && after_newline > p)
+		return after_newline;
+	if (end < t->length && last > p)
+		return last;
+	return end;
+}
+
+static size_t
+split_llama3(const split_text *t, size_t p, size_t max_digits)
+{
+	size_t		end;
+
+	if ((end = match_contraction(t, p, true)) > p ||
+		(end = match_word(t, p)) > p ||
+		(end = run_end(t, p, BN_CLASS_NUMBER, max_digits)) > p ||
+		(end = match_symbols(t, p)) > p)
+		return end;
+	return match_space(t, p, true);
+}
+
+static size_t
+split_gpt2(const split_text *t, size_t p)
+{
+	size_t		end;
+
+	if ((end = match_contraction(t, p, false)) > p ||
+		(end = match_spaced_run(t, p, BN_CLASS_LETTER)) > p ||
+		(end = match_spaced_run(t, p, BN_CLASS_NUMBER)) > p ||
+		(end = match_spaced_run(t, p, BN_CLASS_OTHER)) > p)
+		return end;
+	return match_space(t, p, false);
+}
+
+size_t
+bn_split_next(bn_splitter splitter, const uint8_t *text, size_t length, size_t start)
+{
+	split_text	t = {text, length};
+
+	switch (splitter)
+	{
+		case BN_SPLIT_GPT2:
+			return split_gpt2(&t, start);
+		case BN_SPLIT_QWEN2:
+			return split_llama3(&t, start, 1);
+		case BN_SPLIT_LLAMA3:
+		default:
+			return split_llama3(&t, start, 3);
+	}
+}

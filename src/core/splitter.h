@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * splitter.h
+ *	  The pre-tokeniser: text to pieces that BPE never joins.
+ *
+ * Internal to the tokenizer.
+ *
+ * src/core/splitter.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_SPLITTER_H
+#define BN_SPLITTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum bn_class
+{
+	BN_CLASS_OTHER = 0, BN_CLASS_LETTER, BN_CLASS_NUMBER, BN_CLASS_SPACE
+} bn_class;
+
+/* In bn_vocab.splitter, thus part of an image's layout. */
+typedef enum bn_splitter
+{
+	BN_SPLIT_LLAMA3 = 1,
+	BN_SPLIT_QWEN2 = 2,
+	BN_SPLIT_GPT2 = 3
+} bn_splitter;
+
+/*
+ * The code point at text[0 .. length), length > 0, and the number of its
+ * bytes.  A byte that does not begin a valid UTF-8 sequence is an element of
+ * its own, UINT32_MAX.
+ */
+extern uint32_t bn_utf8_decode(const uint8_t *text, size_t length, size_t *bytes);
+
+extern bn_class bn_code_class(uint32_t code);
+
+/*
+ * The end of the piece that begins at start < length.  The text's end counts
+ * as the end of input for the expression's lookahead.  Pieces follow each other
+ * without gap, and every byte is in one.
+ */
+extern size_t bn_split_next(bn_splitter splitter, const uint8_t *text, size_t length,
+							size_t start);
+
+#endif							/* BN_SPLITTER_H */
