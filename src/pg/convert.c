@@ -315,21 +315,23 @@ BitnetEncode(const bn_vocab *vocab, BitnetText t, bool bos)
 size_t
 BitnetTruncate(const bn_vocab *vocab, BitnetText t, int64 max_tokens)
 {
-	BitnetTokens tokens;
+	size_t		room = (size_t) Min(max_tokens + 1, (int64) t.length);
 	size_t		covered = 0;
+	int32	   *ids;
 	int32		n;
 
-	/* A token is never longer than this, so that the rest cannot matter */
-	if (max_tokens < (int64) (t.length / Max(vocab->max_token_bytes, 1)))
-	{
-		size_t		window = ((size_t) max_tokens + 64) * vocab->max_token_bytes;
+	if (t.length == 0 || max_tokens == 0)
+		return 0;
 
-		t.length = BitnetCharBoundary(t.data, t.length, Min(t.length, window));
-	}
-	tokens = BitnetEncode(vocab, t, false);
-	if (tokens.n <= max_tokens)
+	/* No token is longer than this, so that what comes later cannot matter */
+	if (room < t.length / Max(vocab->max_token_bytes, 1))
+		t.length = BitnetCharBoundary(t.data, t.length,
+									  Min(t.length, (room + 64) * vocab->max_token_bytes));
+
+	ids = MemoryContextAllocHuge(CurrentMemoryContext, (room + 1) * sizeof(int32));
+	if (encode(vocab, t, ids, room) <= (size_t) max_tokens)
 	{
-		pfree(tokens.ids);
+		pfree(ids);
 		return t.length;
 	}
 
@@ -347,7 +349,7 @@ BitnetTruncate(const bn_vocab *vocab, BitnetText t, int64 max_tokens)
 		{
 			size_t		bytes;
 
-			(void) bn_token_text(vocab, tokens.ids[i], &bytes);
+			(void) bn_token_text(vocab, ids[i], &bytes);
 			covered += bytes;
 		}
 		covered = BitnetCharBoundary(t.data, t.length, covered);
@@ -355,7 +357,7 @@ BitnetTruncate(const bn_vocab *vocab, BitnetText t, int64 max_tokens)
 		if (BitnetCountTokens(vocab, part) <= max_tokens)
 			break;
 	}
-	pfree(tokens.ids);
+	pfree(ids);
 	return n > 0 ? covered : 0;
 }
 
@@ -380,13 +382,12 @@ BitnetTextArray(ArrayType *array, Datum **values, bool **nulls, int *n)
 }
 
 ArrayType *
-BitnetArrayLike(ArrayType *like, Datum *values, bool *nulls, Oid type)
+BitnetArrayLike(ArrayType *like, Datum *values, bool *nulls)
 {
-	Assert(type == TEXTOID);
 	if (ARR_NDIM(like) == 0)
-		return construct_empty_array(type);
+		return construct_empty_array(TEXTOID);
 	return construct_md_array(values, nulls, ARR_NDIM(like), ARR_DIMS(like),
-							  ARR_LBOUND(like), type, -1, false, TYPALIGN_INT);
+							  ARR_LBOUND(like), TEXTOID, -1, false, TYPALIGN_INT);
 }
 
 char *

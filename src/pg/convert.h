@@ -89,8 +89,8 @@ extern void BitnetAppendToken(StringInfo buf, bn_utf8_stream *stream,
 /* The elements of a text[]: datums, nulls, their number. */
 extern void BitnetTextArray(ArrayType *array, Datum **values, bool **nulls, int *n);
 
-/* An array of the same dimensions as like. */
-extern ArrayType *BitnetArrayLike(ArrayType *like, Datum *values, bool *nulls, Oid type);
+/* A text[] of the same dimensions as like. */
+extern ArrayType *BitnetArrayLike(ArrayType *like, Datum *values, bool *nulls);
 
 /* The argument as a C string in the server's encoding; NULL for SQL NULL. */
 extern char *BitnetOptionalName(FunctionCallInfo fcinfo, int argument);

@@ -111,34 +111,50 @@ BitnetAddRequest(BitnetRun *run, const bn_request *request)
 	return run->n_requests++;
 }
 
+/* Bytes of cache that a request may come to need. */
+static int64
+cache_bytes(const BitnetRun *run, const bn_request *request)
+{
+	int64		n_tokens = request->n_tokens;
+
+	if (request->kind == BN_REQUEST_GENERATE)
+		n_tokens += request->max_output;
+	return (int64) bn_kv_page_bytes(run->model->model.config) * bn_kv_pages(n_tokens);
+}
+
 /*
- * Lets requests that begin like the first one use its cache.  At least one
- * token of each is left to compute, the one whose logits are wanted first; and
- * a pooled vector needs the hidden state of every token.
+ * Lets requests that begin like the one at the head of their group use its
+ * cache; whoever does not begin like that heads a group of its own.  At least
+ * one token of each is left to compute, the one whose logits are wanted first;
+ * and a pooled vector needs the hidden state of every token, so there it is of
+ * no use.  The head keeps its part of the cache meanwhile: if that is scarce,
+ * everybody computes for himself.
  */
 static void
-share_beginnings(BitnetRun *run)
+share_beginnings(BitnetRun *run, int64 kv_bytes)
 {
-	bn_request *first = &run->requests[0];
+	int			head = 0;
 	int			i;
 
 	for (i = 1; i < run->n_requests; i++)
 	{
 		bn_request *request = &run->requests[i];
+		bn_request *parent = &run->requests[head];
 		int32		most;
 		int32		n;
 
-		if (request->kind == BN_REQUEST_EMBED || first->kind == BN_REQUEST_EMBED)
-			continue;
 		most = request->kind == BN_REQUEST_SCORE ? request->n_context : request->n_tokens;
-		most = Min(most, first->n_tokens) - 1;
-		for (n = 0; n < most && request->tokens[n] == first->tokens[n]; n++)
+		most = Min(most, parent->n_tokens) - 1;
+		for (n = 0; n < most && request->tokens[n] == parent->tokens[n]; n++)
 			;
-		if (n >= MIN_SHARED_TOKENS)
+		if (n >= MIN_SHARED_TOKENS && request->kind != BN_REQUEST_EMBED &&
+			cache_bytes(run, parent) + cache_bytes(run, request) <= kv_bytes / 2)
 		{
-			request->shared_with = 0;
+			request->shared_with = head;
 			request->n_shared = n;
 		}
+		else
+			head = i;
 	}
 }
 
@@ -241,7 +257,6 @@ BitnetRunRequests(BitnetRun *run)
 				 errmsg("kernel \"%s\" cannot run on this processor", bitnet_kernel),
 				 errhint("Set \"bitnet.kernel\" to \"auto\".")));
 
-	share_beginnings(run);
 	run->outputs = MemoryContextAllocExtended(run->context,
 											  sizeof(BitnetOutput) * (Size) run->n_requests,
 											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -250,6 +265,7 @@ BitnetRunRequests(BitnetRun *run)
 	limits.max_step_tokens = MAX_STEP_TOKENS;
 	limits.n_threads = BitnetThreads();
 	limits.kv_bytes = (int64) bitnet_kv_cache_size * 1024 * 1024;
+	share_beginnings(run, limits.kv_bytes);
 	if (bn_schedule_size(&run->model->model, run->requests, run->n_requests, &limits,
 						 &size, &err) != BN_OK)
 		BitnetReportError(&err, primary);

@@ -51,9 +51,9 @@ extern BitnetRun *BitnetBeginRun(const BitnetModel *model);
 extern void BitnetSetStops(BitnetRun *run, const BitnetText *stops, int n_stops);
 
 /*
- * Adds a copy of the request, whose result arrays are made here.  Requests that
- * begin with the same tokens as the first one will share its cache.  Returns
- * the request's number.
+ * Adds a copy of the request, whose result arrays are made here.  Neighbours
+ * that begin with the same tokens will share their cache.  Returns the
+ * request's number.
  */
 extern int	BitnetAddRequest(BitnetRun *run, const bn_request *request);
 

@@ -1,0 +1,228 @@
+/*-------------------------------------------------------------------------
+ *
+ * classify.c
+ *	  bitnet_classify and bitnet_classify_scores.
+ *
+ * The model is not asked to write an answer: the probability of each label as
+ * the whole answer, its end included, is computed, after a prompt that all of
+ * them share and that is run once.
+ *
+ * src/pg/classify.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "../core/fmath.h"
+#include "functions.h"
+#include "prompts.h"
+#include "run.h"
+
+/* Tokens by which joining a prompt and a text may exceed the sum of both. */
+#define JOIN_TOKENS 8
+
+PG_FUNCTION_INFO_V1(bitnet_classify);
+PG_FUNCTION_INFO_V1(bitnet_classify_scores);
+
+void
+BitnetCheckLabels(const BitnetArgs *args)
+{
+	int			i;
+	int			j;
+
+	if (args->n_labels < 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("at least two labels are needed"),
+				 errdetail("There is no choice among %d.", args->n_labels)));
+	for (i = 1; i < args->n_labels; i++)
+		for (j = 0; j < i; j++)
+			if (args->labels[i].length == args->labels[j].length &&
+				memcmp(args->labels[i].data, args->labels[j].data,
+					   args->labels[i].length) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("label \"%s\" is given twice",
+								BitnetCStringFromText(args->labels[i]))));
+}
+
+static BitnetTokens
+classify_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
+{
+	StringInfoData prompt;
+	BitnetText	system = {NULL, 0};
+	BitnetText	user;
+	int			i;
+
+	initStringInfo(&prompt);
+	if (args->instruction.data != NULL)
+		appendBinaryStringInfo(&prompt, args->instruction.data, (int) args->instruction.length);
+	else
+		appendStringInfoString(&prompt, BITNET_CLASSIFY_INSTRUCTION);
+	appendStringInfoString(&prompt, BITNET_CLASSIFY_LABELS);
+	for (i = 0; i < args->n_labels; i++)
+	{
+		appendStringInfoString(&prompt, BITNET_CLASSIFY_BULLET);
+		appendBinaryStringInfo(&prompt, args->labels[i].data, (int) args->labels[i].length);
+		appendStringInfoChar(&prompt, '\n');
+	}
+	appendStringInfoString(&prompt, BITNET_CLASSIFY_TEXT);
+	appendBinaryStringInfo(&prompt, input.data, (int) input.length);
+	user.data = prompt.data;
+	user.length = prompt.len;
+	return BitnetUserTokens(model, system, user);
+}
+
+/* The prompt and one label behind it, ended as an answer is. */
+static bn_request
+label_request(const BitnetModel *model, BitnetTokens prompt, BitnetTokens label)
+{
+	const bn_vocab *vocab = model->model.vocab;
+	int32		end = vocab->eot != BN_NO_TOKEN ? vocab->eot : vocab->eos;
+	int32	   *ids = palloc(sizeof(int32) * ((Size) prompt.n + label.n + 1));
+	bn_request	request = {0};
+	int32		n = prompt.n;
+
+	memcpy(ids, prompt.ids, sizeof(int32) * prompt.n);
+	memcpy(ids + n, label.ids, sizeof(int32) * label.n);
+	n += label.n;
+	if (end != BN_NO_TOKEN)
+		ids[n++] = end;
+
+	request.kind = BN_REQUEST_SCORE;
+	request.tokens = ids;
+	request.n_tokens = n;
+	request.n_context = prompt.n;
+	return request;
+}
+
+int
+BitnetClassify(const BitnetModel *model, const BitnetArgs *args, BitnetText input,
+			   double *logprobs)
+{
+	BitnetRun  *run = BitnetBeginRun(model);
+	BitnetTokens *labels = palloc(sizeof(BitnetTokens) * args->n_labels);
+	BitnetTokens prompt;
+	int32		longest = 0;
+	int			best = 0;
+	int			i;
+
+	for (i = 0; i < args->n_labels; i++)
+	{
+		labels[i] = BitnetEncode(model->model.vocab, args->labels[i], false);
+		longest = Max(longest, labels[i].n + 1);
+	}
+	input = BitnetTrim(input);
+	if (args->on_overflow == BITNET_OVERFLOW_TRUNCATE)
+	{
+		BitnetText	nothing = {"", 0};
+		int32		frame = classify_tokens(model, args, nothing).n + longest + JOIN_TOKENS;
+
+		BitnetCheckLength(model, frame, 1);
+		input.length = BitnetTruncate(model->model.vocab, input,
+									  model->model.config->context_length - frame);
+	}
+	prompt = classify_tokens(model, args, input);
+	BitnetCheckLength(model, prompt.n, longest);
+
+	for (i = 0; i < args->n_labels; i++)
+	{
+		bn_request	request = label_request(model, prompt, labels[i]);
+
+		BitnetAddRequest(run, &request);
+	}
+	BitnetRunRequests(run);
+	for (i = 0; i < args->n_labels; i++)
+	{
+		logprobs[i] = run->requests[i].logprob;
+		if (logprobs[i] > logprobs[best])
+			best = i;
+	}
+	BitnetEndRun(run);
+	return best;
+}
+
+/*
+ * The arguments of both functions; false if the result is NULL, because an
+ * input is NULL or there is nothing in it to judge by.
+ */
+static bool
+take_args(BitnetArgs *args, FunctionCallInfo fcinfo, BitnetText *input)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return false;
+	BitnetInitArgs(args);
+	BitnetTakeArg(args, fcinfo, 1, "labels");
+	BitnetTakeArg(args, fcinfo, 2, "instruction");
+	BitnetTakeArg(args, fcinfo, 3, "model");
+	BitnetTakeOptionsArg(args, fcinfo, 4, BITNET_CLASSIFY);
+	BitnetCheckLabels(args);
+	*input = BitnetTextFromDatum(PG_GETARG_DATUM(0));
+	return !BitnetIsBlank(*input);
+}
+
+Datum
+bitnet_classify(PG_FUNCTION_ARGS)
+{
+	BitnetArgs	args;
+	BitnetText	input;
+	double	   *logprobs;
+	int			best;
+
+	if (!take_args(&args, fcinfo, &input))
+		PG_RETURN_NULL();
+	logprobs = palloc(sizeof(double) * args.n_labels);
+	best = BitnetClassify(BitnetGetModel(fcinfo->flinfo, args.model), &args, input, logprobs);
+	PG_RETURN_TEXT_P(BitnetTextToServer(args.labels[best].data, args.labels[best].length));
+}
+
+/*
+ * The softmax of the labels' log-probabilities, most probable first; labels
+ * with the same one stay in their order.
+ */
+Datum
+bitnet_classify_scores(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	BitnetArgs	args;
+	BitnetText	input;
+	double	   *logprobs;
+	double		largest;
+	double		sum = 0;
+	int		   *order;
+	int			i;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!take_args(&args, fcinfo, &input))
+		return (Datum) 0;
+
+	logprobs = palloc(sizeof(double) * args.n_labels);
+	largest = logprobs[BitnetClassify(BitnetGetModel(fcinfo->flinfo, args.model), &args,
+									  input, logprobs)];
+	order = palloc(sizeof(int) * args.n_labels);
+	for (i = 0; i < args.n_labels; i++)
+	{
+		int			j;
+
+		sum += bn_exp(logprobs[i] - largest);
+		for (j = i; j > 0 && logprobs[order[j - 1]] < logprobs[i]; j--)
+			order[j] = order[j - 1];
+		order[j] = i;
+	}
+
+	for (i = 0; i < args.n_labels; i++)
+	{
+		BitnetText	label = args.labels[order[i]];
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		values[0] = PointerGetDatum(BitnetTextToServer(label.data, label.length));
+		values[1] = Float8GetDatum(bn_exp(logprobs[order[i]] - largest) / sum);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,410 @@
+/*-------------------------------------------------------------------------
+ *
+ * summarize.c
+ *	  bitnet_summarize and the aggregate bitnet_summarize_agg.
+ *
+ * A text that the model's context cannot hold is cut into parts, at the ends
+ * of paragraphs or sentences where possible; all parts are summarised in one
+ * batch, and their summaries are the text of the next round, until it fits.
+ * Since each round leaves at most half of the bytes, there is a last one.
+ *
+ * src/pg/summarize.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "functions.h"
+#include "prompts.h"
+#include "run.h"
+
+/*
+ * Room for a summary: words of most languages have fewer tokens than this, and
+ * more would let a model that does not end ramble on only to be cut.
+ */
+#define TOKENS_PER_WORD 4
+#define EXTRA_TOKENS 16
+
+/* Tokens by which joining a prompt and a text may exceed the sum of both. */
+#define JOIN_TOKENS 8
+
+/* A context that leaves less than this for text and summary is of no use. */
+#define LEAST_ROOM 64
+
+/* In the aggregate: bytes of text for each token of context before a round. */
+#define BYTES_PER_CONTEXT_TOKEN 16
+
+typedef struct SummarizeState
+{
+	StringInfoData input;		/* UTF-8, texts divided by empty lines */
+	int			bound;			/* bytes, above which it is condensed */
+} SummarizeState;
+
+PG_FUNCTION_INFO_V1(bitnet_summarize);
+PG_FUNCTION_INFO_V1(bitnet_summarize_agg_transfn);
+PG_FUNCTION_INFO_V1(bitnet_summarize_agg_finalfn);
+
+static BitnetTokens
+summarize_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
+{
+	StringInfoData prompt;
+	BitnetText	system = {NULL, 0};
+	BitnetText	user;
+
+	initStringInfo(&prompt);
+	if (args->instruction.data != NULL)
+		appendBinaryStringInfo(&prompt, args->instruction.data, (int) args->instruction.length);
+	else
+		appendStringInfoString(&prompt, BITNET_SUMMARIZE_INSTRUCTION);
+	appendStringInfo(&prompt, BITNET_SUMMARIZE_LIMIT, args->max_words);
+	appendStringInfoString(&prompt, BITNET_SUMMARIZE_TEXT);
+	appendBinaryStringInfo(&prompt, input.data, (int) input.length);
+	user.data = prompt.data;
+	user.length = prompt.len;
+	return BitnetUserTokens(model, system, user);
+}
+
+/* How the context is divided. */
+typedef struct Budget
+{
+	int64		text;			/* tokens of text that fit into a prompt */
+	int			summary;		/* tokens of a summary */
+} Budget;
+
+/*
+ * A summary gets what its words need, but at most a fifth of the room, so that
+ * the summaries of parts are much shorter than the parts.
+ */
+static Budget
+make_budget(const BitnetModel *model, const BitnetArgs *args)
+{
+	BitnetText	nothing = {"", 0};
+	BitnetTokens frame = summarize_tokens(model, args, nothing);
+	Budget		budget;
+	int			room;
+
+	BitnetCheckLength(model, frame.n, LEAST_ROOM);
+	room = model->model.config->context_length - frame.n - JOIN_TOKENS;
+	if (args->max_tokens > 0)
+		budget.summary = args->max_tokens;
+	else
+		budget.summary = Min(args->max_words * TOKENS_PER_WORD + EXTRA_TOKENS,
+							 bitnet_max_tokens_limit);
+	budget.summary = Max(1, Min(budget.summary, room / 5));
+	budget.text = room - budget.summary;
+	return budget;
+}
+
+/* Does a sentence end with the character before data + length? */
+static bool
+ends_sentence(const char *data, size_t length)
+{
+	if (length >= 1 && strchr(".!?", data[length - 1]) != NULL)
+		return true;
+	return length >= 3 &&
+		(memcmp(data + length - 3, "\xe3\x80\x82", 3) == 0 ||	/* U+3002 */
+		 memcmp(data + length - 3, "\xef\xbc\x81", 3) == 0 ||	/* U+FF01 */
+		 memcmp(data + length - 3, "\xef\xbc\x9f", 3) == 0);	/* U+FF1F */
+}
+
+/*
+ * The best place to cut a text that goes on behind byte most, in the second
+ * half of what is before it: the last end of a paragraph, else of a sentence,
+ * else of a line, else of a word, else most itself.
+ */
+static size_t
+cut_place(BitnetText t, size_t most)
+{
+	size_t		sentence = 0;
+	size_t		line = 0;
+	size_t		word = 0;
+	size_t		at;
+
+	for (at = most; at > most / 2 && at > 1; at--)
+	{
+		if (BitnetSpaceLength(t.data + at, t.length - at) == 0)
+		{
+			/* Some scripts have no space behind a sentence */
+			if (sentence == 0 && (t.data[at] & 0xc0) != 0x80 &&
+				(t.data[at - 1] & 0x80) && ends_sentence(t.data, at))
+				sentence = at;
+			continue;
+		}
+		if (t.data[at] == '\n' && t.data[at - 1] == '\n')
+			return at;
+		if (sentence == 0 && ends_sentence(t.data, at))
+			sentence = at;
+		if (line == 0 && t.data[at] == '\n')
+			line = at;
+		if (word == 0)
+			word = at;
+	}
+	return sentence > 0 ? sentence : line > 0 ? line : word > 0 ? word : most;
+}
+
+/*
+ * The part of a summary that is kept: at most max_words words, and no word of
+ * which the token limit may have taken the end (cut_short).  Where something is
+ * cut, whole sentences are preferred if that keeps half of the text.
+ */
+static BitnetText
+clip_words(BitnetText t, int max_words, bool cut_short)
+{
+	size_t		at = 0;
+	size_t		word_end = 0;
+	size_t		previous_end = 0;
+	size_t		sentence_end = 0;
+	int			n_words = 0;
+
+	t = BitnetTrim(t);
+	while (at < t.length && n_words < max_words)
+	{
+		while (at < t.length && BitnetSpaceLength(t.data + at, t.length - at) == 0)
+			at++;
+		previous_end = word_end;
+		word_end = at;
+		if (ends_sentence(t.data, at))
+			sentence_end = at;
+		n_words++;
+		while (at < t.length && BitnetSpaceLength(t.data + at, t.length - at) > 0)
+			at += BitnetSpaceLength(t.data + at, t.length - at);
+	}
+
+	if (at >= t.length && !cut_short)
+		return t;
+	if (at >= t.length && previous_end > 0)
+		word_end = previous_end;
+	t.length = sentence_end * 2 >= word_end ? sentence_end : word_end;
+	return t;
+}
+
+/* At most max_bytes of a text, whole words if it has any that short. */
+static BitnetText
+clip_bytes(BitnetText t, size_t max_bytes)
+{
+	size_t		at;
+
+	if (t.length <= max_bytes)
+		return t;
+	for (at = max_bytes; at > 0; at--)
+		if (BitnetSpaceLength(t.data + at, t.length - at) > 0)
+			break;
+	t.length = at > 0 ? at : BitnetCharBoundary(t.data, t.length, max_bytes);
+	return BitnetTrimRight(t);
+}
+
+static void
+add_summary_request(BitnetRun *run, const BitnetArgs *args, const Budget *budget,
+					BitnetText input)
+{
+	bn_request	request = {0};
+	BitnetTokens tokens = summarize_tokens(run->model, args, input);
+
+	BitnetCheckLength(run->model, tokens.n, 1);
+	request.kind = BN_REQUEST_GENERATE;
+	request.tokens = tokens.ids;
+	request.n_tokens = tokens.n;
+	request.sampling = BitnetSampling(args);
+	request.max_output = Min(budget->summary,
+							 run->model->model.config->context_length - tokens.n);
+	BitnetAddRequest(run, &request);
+}
+
+static BitnetText
+summary_of(BitnetRun *run, const BitnetArgs *args, int number)
+{
+	return clip_words(BitnetRunText(run, number), args->max_words,
+					  run->requests[number].finish == BN_FINISH_LENGTH);
+}
+
+BitnetText
+BitnetCondense(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
+{
+	Budget		budget = make_budget(model, args);
+	BitnetRun  *run = BitnetBeginRun(model);
+	StringInfoData joined;
+	size_t	   *lengths;
+	int			max_parts = 64;
+	int			n_parts = 0;
+	BitnetText	rest = BitnetTrim(input);
+	BitnetText	result;
+	int			i;
+
+	lengths = palloc(sizeof(size_t) * max_parts);
+	while (rest.length > 0)
+	{
+		BitnetText	part = rest;
+		size_t		most = Max(1, BitnetTruncate(model->model.vocab, rest, budget.text));
+
+		part.length = most < rest.length ? cut_place(rest, most) : most;
+		rest.data += part.length;
+		rest.length -= part.length;
+
+		part = BitnetTrim(part);
+		if (part.length > 0)
+		{
+			if (n_parts == max_parts)
+			{
+				max_parts *= 2;
+				lengths = repalloc(lengths, sizeof(size_t) * max_parts);
+			}
+			lengths[n_parts++] = part.length;
+			add_summary_request(run, args, &budget, part);
+		}
+		rest = BitnetTrim(rest);
+	}
+	BitnetRunRequests(run);
+
+	MemoryContextSwitchTo(run->caller);
+	initStringInfo(&joined);
+	for (i = 0; i < n_parts; i++)
+	{
+		BitnetText	summary = clip_bytes(summary_of(run, args, i), lengths[i] / 2);
+
+		if (summary.length == 0)
+			continue;
+		if (joined.len > 0)
+			appendStringInfoString(&joined, "\n");
+		appendBinaryStringInfo(&joined, summary.data, (int) summary.length);
+	}
+	BitnetEndRun(run);
+	result.data = joined.data;
+	result.length = joined.len;
+	return result;
+}
+
+BitnetText
+BitnetSummarize(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
+{
+	const bn_vocab *vocab = model->model.vocab;
+	Budget		budget = make_budget(model, args);
+	BitnetRun  *run;
+	BitnetText	summary;
+	StringInfoData result;
+
+	input = BitnetTrim(input);
+	while (BitnetTruncate(vocab, input, budget.text) < input.length)
+		input = BitnetTrim(BitnetCondense(model, args, input));
+
+	initStringInfo(&result);
+	if (input.length > 0)
+	{
+		run = BitnetBeginRun(model);
+		add_summary_request(run, args, &budget, input);
+		BitnetRunRequests(run);
+		summary = summary_of(run, args, 0);
+		MemoryContextSwitchTo(run->caller);
+		appendBinaryStringInfo(&result, summary.data, (int) summary.length);
+		BitnetEndRun(run);
+	}
+	summary.data = result.data;
+	summary.length = result.len;
+	return summary;
+}
+
+Datum
+bitnet_summarize(PG_FUNCTION_ARGS)
+{
+	BitnetArgs	args;
+	BitnetText	input;
+	BitnetText	summary;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	BitnetInitArgs(&args);
+	BitnetTakeArg(&args, fcinfo, 1, "max_words");
+	BitnetTakeArg(&args, fcinfo, 2, "instruction");
+	BitnetTakeArg(&args, fcinfo, 3, "model");
+	BitnetTakeOptionsArg(&args, fcinfo, 4, BITNET_SUMMARIZE);
+
+	input = BitnetTextFromDatum(PG_GETARG_DATUM(0));
+	if (BitnetIsBlank(input))
+		PG_RETURN_TEXT_P(cstring_to_text(""));
+	summary = BitnetSummarize(BitnetGetModel(fcinfo->flinfo, args.model), &args, input);
+	PG_RETURN_TEXT_P(BitnetTextToServer(summary.data, summary.length));
+}
+
+/*
+ * Collects the texts of a group in their order.  When they exceed a few
+ * contexts they are condensed, so that a state is bounded whatever the size of
+ * the group.
+ */
+Datum
+bitnet_summarize_agg_transfn(PG_FUNCTION_ARGS)
+{
+	SummarizeState *state = PG_ARGISNULL(0) ? NULL : (SummarizeState *) PG_GETARG_POINTER(0);
+	MemoryContext aggcontext;
+	MemoryContext old;
+	BitnetText	input;
+
+	if (!AggCheckCallContext(fcinfo, &aggcontext))
+		elog(ERROR, "aggregate function called in non-aggregate context");
+	if (PG_ARGISNULL(1))
+	{
+		if (state == NULL)
+			PG_RETURN_NULL();
+		PG_RETURN_POINTER(state);
+	}
+
+	if (state == NULL)
+	{
+		const BitnetModel *model = BitnetGetModel(fcinfo->flinfo, NULL);
+		int64		bound = (int64) model->model.config->context_length *
+			BYTES_PER_CONTEXT_TOKEN;
+
+		old = MemoryContextSwitchTo(aggcontext);
+		state = palloc(sizeof(SummarizeState));
+		initStringInfo(&state->input);
+		state->bound = (int) Min(bound, (int64) MaxAllocSize / 4);
+		MemoryContextSwitchTo(old);
+	}
+
+	input = BitnetTrim(BitnetTextFromDatum(PG_GETARG_DATUM(1)));
+	if (input.length > 0)
+	{
+		if (state->input.len > 0)
+			appendStringInfoString(&state->input, "\n\n");
+		appendBinaryStringInfo(&state->input, input.data, (int) input.length);
+	}
+
+	while (state->input.len > state->bound)
+	{
+		BitnetArgs	args;
+		BitnetText	all;
+		BitnetText	condensed;
+
+		BitnetInitArgs(&args);
+		all.data = state->input.data;
+		all.length = state->input.len;
+		condensed = BitnetCondense(BitnetGetModel(fcinfo->flinfo, NULL), &args, all);
+		resetStringInfo(&state->input);
+		appendBinaryStringInfo(&state->input, condensed.data, (int) condensed.length);
+	}
+	PG_RETURN_POINTER(state);
+}
+
+Datum
+bitnet_summarize_agg_finalfn(PG_FUNCTION_ARGS)
+{
+	SummarizeState *state = PG_ARGISNULL(0) ? NULL : (SummarizeState *) PG_GETARG_POINTER(0);
+	BitnetArgs	args;
+	BitnetText	input;
+	BitnetText	summary;
+
+	if (!AggCheckCallContext(fcinfo, NULL))
+		elog(ERROR, "aggregate function called in non-aggregate context");
+	if (state == NULL)
+		PG_RETURN_NULL();
+
+	BitnetInitArgs(&args);
+	input.data = state->input.data;
+	input.length = state->input.len;
+	if (input.length == 0)
+		PG_RETURN_TEXT_P(cstring_to_text(""));
+	summary = BitnetSummarize(BitnetGetModel(fcinfo->flinfo, NULL), &args, input);
+	PG_RETURN_TEXT_P(BitnetTextToServer(summary.data, summary.length));
+}

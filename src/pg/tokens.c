@@ -1,0 +1,247 @@
+/*-------------------------------------------------------------------------
+ *
+ * tokens.c
+ *	  Functions on tokens: the vocabulary alone, and probabilities.
+ *
+ * src/pg/tokens.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "functions.h"
+#include "run.h"
+
+PG_FUNCTION_INFO_V1(bitnet_tokenize);
+PG_FUNCTION_INFO_V1(bitnet_detokenize);
+PG_FUNCTION_INFO_V1(bitnet_count_tokens);
+PG_FUNCTION_INFO_V1(bitnet_truncate);
+PG_FUNCTION_INFO_V1(bitnet_next_tokens);
+PG_FUNCTION_INFO_V1(bitnet_logprob);
+
+/* The model that argument number n names. */
+static const BitnetModel *
+model_of_arg(FunctionCallInfo fcinfo, int n)
+{
+	return BitnetGetModel(fcinfo->flinfo, BitnetOptionalName(fcinfo, n));
+}
+
+Datum
+bitnet_tokenize(PG_FUNCTION_ARGS)
+{
+	BitnetTokens tokens;
+	Datum	   *values;
+	int			i;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	tokens = BitnetEncode(model_of_arg(fcinfo, 1)->model.vocab,
+						  BitnetTextFromDatum(PG_GETARG_DATUM(0)), false);
+	if (tokens.n == 0)
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT4OID));
+	values = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * (Size) tokens.n);
+	for (i = 0; i < tokens.n; i++)
+		values[i] = Int32GetDatum(tokens.ids[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(values, tokens.n, INT4OID, sizeof(int32), true,
+										  TYPALIGN_INT));
+}
+
+Datum
+bitnet_detokenize(PG_FUNCTION_ARGS)
+{
+	const bn_vocab *vocab;
+	bn_utf8_stream stream = {0};
+	StringInfoData buf;
+	ArrayType  *array;
+	const int32 *ids;
+	int			n;
+	int			i;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	array = PG_GETARG_ARRAYTYPE_P(0);
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("token ids must not be null")));
+	vocab = model_of_arg(fcinfo, 1)->model.vocab;
+
+	ids = (const int32 *) ARR_DATA_PTR(array);
+	n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	initStringInfo(&buf);
+	for (i = 0; i < n; i++)
+	{
+		if (ids[i] < 0 || ids[i] >= vocab->n_tokens)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("token id %d is out of range", ids[i]),
+					 errdetail("The vocabulary has ids from 0 to %d.", vocab->n_tokens - 1)));
+		BitnetAppendToken(&buf, &stream, vocab, ids[i]);
+		if (i % 65536 == 65535)
+			CHECK_FOR_INTERRUPTS();
+	}
+	enlargeStringInfo(&buf, 3);
+	buf.len += (int) bn_utf8_finish(&stream, buf.data + buf.len);
+	PG_RETURN_TEXT_P(BitnetTextToServer(buf.data, buf.len));
+}
+
+Datum
+bitnet_count_tokens(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_INT32((int32) BitnetCountTokens(model_of_arg(fcinfo, 1)->model.vocab,
+											  BitnetTextFromDatum(PG_GETARG_DATUM(0))));
+}
+
+Datum
+bitnet_truncate(PG_FUNCTION_ARGS)
+{
+	BitnetText	input;
+	int32		max_tokens;
+	size_t		length;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	max_tokens = PG_GETARG_INT32(1);
+	if (max_tokens < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", "max_tokens"),
+				 errdetail("The value must be at least 0.")));
+	input = BitnetTextFromDatum(PG_GETARG_DATUM(0));
+	length = BitnetTruncate(model_of_arg(fcinfo, 2)->model.vocab, input, max_tokens);
+	if (length == input.length)
+		PG_RETURN_DATUM(PG_GETARG_DATUM(0));
+	PG_RETURN_TEXT_P(BitnetTextToServer(input.data, length));
+}
+
+/*
+ * What the model could say next to a prompt, most probable first.  The prompt
+ * has the form that bitnet_generate gives it.
+ */
+Datum
+bitnet_next_tokens(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	BitnetText	system = {NULL, 0};
+	BitnetText	prompt;
+	BitnetArgs	args;
+	BitnetTokens tokens;
+	const BitnetModel *model;
+	BitnetRun  *run;
+	bn_request	request = {0};
+	int32		n;
+	int			i;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	n = PG_ARGISNULL(1) ? 10 : PG_GETARG_INT32(1);
+	if (n < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"%s\"", "n"),
+				 errdetail("The value must be at least 1.")));
+	BitnetInitArgs(&args);
+	BitnetTakeArg(&args, fcinfo, 2, "model");
+	BitnetTakeOptionsArg(&args, fcinfo, 3, BITNET_NEXT_TOKENS);
+	prompt = BitnetTextFromDatum(PG_GETARG_DATUM(0));
+	model = BitnetGetModel(fcinfo->flinfo, args.model);
+
+	run = BitnetBeginRun(model);
+	tokens = args.raw ? BitnetRawTokens(model, prompt) :
+		BitnetUserTokens(model, system, prompt);
+	BitnetCheckLength(model, tokens.n, 0);
+	request.kind = BN_REQUEST_NEXT;
+	request.tokens = tokens.ids;
+	request.n_tokens = tokens.n;
+	request.max_output = Min(n, model->model.config->vocab_size);
+	BitnetAddRequest(run, &request);
+	BitnetRunRequests(run);
+
+	for (i = 0; i < run->requests[0].n_output; i++)
+	{
+		const bn_candidate *candidate = &run->requests[0].candidates[i];
+		Datum		values[3];
+		bool		nulls[3] = {false, false, false};
+		const uint8_t *bytes;
+		size_t		length;
+
+		bytes = bn_token_text(model->model.vocab, candidate->token, &length);
+		values[0] = Int32GetDatum(candidate->token);
+		values[1] = PointerGetDatum(cstring_to_text_with_len((const char *) bytes, (int) length));
+		values[2] = Float8GetDatum(candidate->logprob);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	BitnetEndRun(run);
+	return (Datum) 0;
+}
+
+/*
+ * log P(continuation | context) as evaluation harnesses define it: white space
+ * at the end of the context belongs to the continuation, both are divided into
+ * tokens as one text, and what follows the context's number of tokens counts.
+ */
+Datum
+bitnet_logprob(PG_FUNCTION_ARGS)
+{
+	const BitnetModel *model;
+	BitnetText	continuation;
+	BitnetText	context = {"", 0};
+	BitnetText	all;
+	StringInfoData joined;
+	BitnetTokens head;
+	BitnetTokens tokens;
+	BitnetRun  *run;
+	bn_request	request = {0};
+	double		logprob = 0;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	continuation = BitnetTextFromDatum(PG_GETARG_DATUM(0));
+	if (!PG_ARGISNULL(1))
+		context = BitnetTextFromDatum(PG_GETARG_DATUM(1));
+	model = model_of_arg(fcinfo, 2);
+
+	run = BitnetBeginRun(model);
+	initStringInfo(&joined);
+	appendBinaryStringInfo(&joined, context.data, (int) context.length);
+	appendBinaryStringInfo(&joined, continuation.data, (int) continuation.length);
+	all.data = joined.data;
+	all.length = joined.len;
+	head = BitnetRawTokens(model, BitnetTrimRight(context));
+	tokens = BitnetRawTokens(model, all);
+
+	/*
+	 * Without BOS an empty context is the start token that BitnetRawTokens
+	 * put there, but the joined text did not get it.
+	 */
+	if (BitnetIsBlank(context) && tokens.ids[0] != head.ids[0])
+	{
+		memmove(tokens.ids + 1, tokens.ids, sizeof(int32) * tokens.n);
+		tokens.ids[0] = head.ids[0];
+		tokens.n++;
+	}
+
+	if (tokens.n > head.n)
+	{
+		BitnetCheckLength(model, tokens.n, 0);
+		request.kind = BN_REQUEST_SCORE;
+		request.tokens = tokens.ids;
+		request.n_tokens = tokens.n;
+		request.n_context = head.n;
+		BitnetAddRequest(run, &request);
+		BitnetRunRequests(run);
+		logprob = run->requests[0].logprob;
+	}
+	BitnetEndRun(run);
+	PG_RETURN_FLOAT8(logprob);
+}
