@@ -23,7 +23,9 @@ CORE_ARCHIVE = $(BUILD)/libbncore.a
 OBJS = $(PG_SOURCES:.c=.o) $(CORE_OBJECTS)
 SHLIB_LINK = -lm -lpthread
 SHLIB_EXPORTS = build/exports.txt
-PG_CFLAGS = -Wno-declaration-after-statement
+BITNET_VERSION := $(shell sed -n "s/^default_version = .\(.*\)./\1/p" bitnet.control)
+PG_CPPFLAGS = -DBITNET_VERSION=\"$(BITNET_VERSION)\"
+PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare
 EXTRA_CLEAN = build tmp_check models/default.gguf
 
 # Just-in-time inlining has nothing to gain here, and clang would need the

@@ -11,8 +11,13 @@
 #define BITNET_REGISTRY_H
 
 #include "fmgr.h"
+#include "datatype/timestamp.h"
 
 #include "../core/model.h"
+#include "loader.h"
+
+/* How many models a server may have in memory at a time */
+#define BITNET_MAX_MODELS 8
 
 /* A model mapped into this process. */
 typedef struct BitnetModel
@@ -47,5 +52,37 @@ extern bool BitnetLoadModel(const char *name, bool force_reload);
 
 /* Forgets the model; returns the bytes of its segment, 0 if it was not loaded. */
 extern uint64 BitnetUnloadModel(const char *name);
+
+/* What the server knows of a model that it has, or had, in shared memory. */
+typedef struct BitnetModelInfo
+{
+	char		name[NAMEDATALEN];	/* empty: the place is free */
+	char		path[MAXPGPATH];
+	BitnetFileIdentity file;
+	uint64		generation;		/* 0: not loaded */
+	dsm_handle	handle;
+	uint64		image_offset;	/* in the segment, whose address is aligned */
+	uint64		image_size;
+	uint64		segment_size;
+	char		architecture[64];
+	int64		n_parameters;
+	int32		context_length;
+	int32		vocab_size;
+	uint64		checksum;
+	int64		loads;			/* since the server started */
+	TimestampTz loaded_at;
+} BitnetModelInfo;
+
+/*
+ * Copies what is known of all models to info[BITNET_MAX_MODELS]; returns how
+ * many there are, unloaded ones included.
+ */
+extern int	BitnetListModels(BitnetModelInfo *info);
+
+/* Gives up all mappings that no statement uses. */
+extern void BitnetReleaseMappings(void);
+
+/* While preloading: reserves what the registry needs. */
+extern void BitnetRequestSharedMemory(void);
 
 #endif							/* BITNET_REGISTRY_H */

@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * bitnet.c
+ *	  The module's entry point and its settings.
+ *
+ * The library works both ways: loaded by the first call of a function in a
+ * session, or by shared_preload_libraries, which bitnet.preload_models needs.
+ * Settings that name files, add memory or threads or lift a limit are not for
+ * ordinary users.
+ *
+ * src/pg/bitnet.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "../core/pool.h"
+#include "../core/step.h"
+#include "bitnet.h"
+#include "loader.h"
+#include "preload.h"
+#include "registry.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+char	   *bitnet_model_directory = NULL;
+char	   *bitnet_model = NULL;
+char	   *bitnet_kernel = NULL;
+char	   *bitnet_preload_models = NULL;
+int			bitnet_max_tokens = 256;
+int			bitnet_max_tokens_limit = 4096;
+int			bitnet_threads = 0;
+int			bitnet_kv_cache_size = 1024;
+
+/* The processors that this process may run on */
+static int
+count_processors(void)
+{
+	long		n = sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef __linux__
+	cpu_set_t	allowed;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
+		n = CPU_COUNT(&allowed);
+#endif
+	return n < 1 ? 1 : (int) Min(n, BN_MAX_THREADS);
+}
+
+int
+BitnetThreads(void)
+{
+	return bitnet_threads > 0 ? bitnet_threads : Max(count_processors() / 2, 1);
+}
+
+static bool
+check_model(char **newval, void **extra, GucSource source)
+{
+	const char *complaint = BitnetModelNameComplaint(*newval);
+
+	if (complaint == NULL)
+		return true;
+	GUC_check_errdetail("%s", complaint);
+	return false;
+}
+
+static bool
+check_model_directory(char **newval, void **extra, GucSource source)
+{
+	if (strlen(*newval) >= MAXPGPATH / 2)
+	{
+		GUC_check_errdetail("The path is too long.");
+		return false;
+	}
+	canonicalize_path(*newval);
+	return true;
+}
+
+static bool
+check_kernel(char **newval, void **extra, GucSource source)
+{
+	StringInfoData names;
+
+	if (bn_kernels_select(*newval) != NULL)
+		return true;
+
+	initStringInfo(&names);
+	for (int i = 0; bn_kernels_list[i] != NULL; i++)
+	{
+		if (bn_kernels_list[i]->supported())
+			appendStringInfo(&names, ", %s", bn_kernels_list[i]->name);
+	}
+	GUC_check_errdetail("This processor can use: auto%s.", names.data);
+	return false;
+}
+
+static void
+define_settings(void)
+{
+	DefineCustomStringVariable("bitnet.model_directory",
+							   "Directory of the model files that can be used by name.",
+							   "A model NAME is the file NAME.gguf here, or else in the directory installed with the extension.",
+							   &bitnet_model_directory, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_model_directory, NULL, NULL);
+	DefineCustomStringVariable("bitnet.model",
+							   "Model that functions use when none is named.",
+							   NULL, &bitnet_model, "default",
+							   PGC_USERSET, 0, check_model, NULL, NULL);
+	DefineCustomIntVariable("bitnet.max_tokens",
+							"Most tokens that a generated text has when max_tokens is not given.",
+							NULL, &bitnet_max_tokens, 256, 1, BN_MAX_CONTEXT,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("bitnet.max_tokens_limit",
+							"Most that max_tokens may be.",
+							NULL, &bitnet_max_tokens_limit, 4096, 1, BN_MAX_CONTEXT,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("bitnet.threads",
+							"Threads that a session computes with.",
+							"Zero means half of the processors, but at least one.  Results do not depend on it.",
+							&bitnet_threads, 0, 0, BN_MAX_THREADS,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("bitnet.kernel",
+							   "Compute kernels: \"auto\", or a name to force them.",
+							   "Results do not depend on it.",
+							   &bitnet_kernel, "auto",
+							   PGC_SUSET, GUC_NOT_IN_SAMPLE, check_kernel, NULL, NULL);
+	DefineCustomIntVariable("bitnet.kv_cache_size",
+							"Memory for the keys and values of the tokens that a call works on.",
+							NULL, &bitnet_kv_cache_size, 1024, 1, MAX_KILOBYTES / 1024,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomStringVariable("bitnet.preload_models",
+								   "Models to load when the server starts, separated by commas.",
+								   NULL, &bitnet_preload_models, "",
+								   PGC_POSTMASTER, GUC_LIST_INPUT, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("bitnet");
+}
+
+void
+_PG_init(void)
+{
+	define_settings();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		BitnetRequestSharedMemory();
+		BitnetRegisterPreloadWorker();
+	}
+}

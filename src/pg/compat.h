@@ -1,0 +1,77 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between the supported versions of PostgreSQL.
+ *
+ * Every test of PG_VERSION_NUM in the project stands here.  postgres.h must
+ * have been included before.
+ *
+ * src/pg/compat.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BITNET_COMPAT_H
+#define BITNET_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "bitnet needs PostgreSQL 15 or newer"
+#endif
+
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM >= 170000
+#include "storage/dsm_registry.h"
+#endif
+
+/*
+ * A small structure shared by the whole server, made by whoever comes first.
+ * init must not do more than fill it in: others wait meanwhile, and cannot be
+ * cancelled.
+ *
+ * Version 17 has a registry for this.  Before, it is the spare part of main
+ * shared memory, which any process may take from at run time.
+ */
+static inline void *
+compat_shared_struct(const char *name, Size size, void (*init) (void *ptr))
+{
+	bool		found;
+#if PG_VERSION_NUM >= 190000
+	void	   *result = GetNamedDSMSegment(name, size, (void *) init, &found, NULL);
+#elif PG_VERSION_NUM >= 170000
+	void	   *result = GetNamedDSMSegment(name, size, init, &found);
+#else
+	void	   *result;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	result = ShmemInitStruct(name, size, &found);
+	if (!found)
+		init(result);
+	LWLockRelease(AddinShmemInitLock);
+#endif
+	return result;
+}
+
+/* Does compat_shared_struct() take from main shared memory? */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_SHARED_STRUCT_IN_MAIN false
+#else
+#define COMPAT_SHARED_STRUCT_IN_MAIN true
+#endif
+
+/* The number under which a named wait shows in pg_stat_activity. */
+static inline uint32
+compat_wait_event(uint32 *cached, const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*cached == 0)
+		*cached = WaitEventExtensionNew(name);
+	return *cached;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+#endif							/* BITNET_COMPAT_H */

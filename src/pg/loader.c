@@ -1,0 +1,393 @@
+/*-------------------------------------------------------------------------
+ *
+ * loader.c
+ *	  From the name of a model to its image in dynamic shared memory.
+ *
+ * src/pg/loader.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/parallel.h"
+#include "catalog/pg_authid.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/pg_iovec.h"
+#include "storage/dsm_impl.h"
+#include "storage/fd.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#include "bitnet.h"
+#include "compat.h"
+#include "loader.h"
+
+/* The most that is asked of the system in one call */
+#define READ_CHUNK ((size_t) 4 * 1024 * 1024)
+
+/* How much of the file may stay in the page cache behind the reading */
+#define CACHE_WINDOW ((uint64) 64 * 1024 * 1024)
+
+/*
+ * A segment that is part of main shared memory begins anywhere; the image is
+ * moved up to a page.
+ */
+#define IMAGE_ALIGN 4096
+
+/* Progress is told after this many milliseconds, and then not more often */
+#define PROGRESS_AFTER 2000
+#define PROGRESS_EVERY 5000
+
+typedef struct FileReader
+{
+	int			fd;
+	uint64		dropped;		/* the page cache has nothing before this */
+} FileReader;
+
+typedef struct LoadProgress
+{
+	const char *name;
+	TimestampTz started;
+	TimestampTz reported;
+} LoadProgress;
+
+const char *
+BitnetModelNameComplaint(const char *name)
+{
+	if (name[0] == '\0')
+		return "A model name must not be empty.";
+	if (strlen(name) >= NAMEDATALEN)
+		return "A model name has at most 63 bytes.";
+	if (name[0] == '.')
+		return "A model name must not begin with a dot.";
+	if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != strlen(name))
+		return "A model name consists of letters, digits, dots, hyphens and underscores.";
+	return NULL;
+}
+
+/*
+ * Appends the directory "bitnet" of a share directory.
+ */
+static List *
+add_share_directory(List *directories, const char *prefix, const char *share)
+{
+	return lappend(directories, psprintf("%s%s/bitnet", prefix, share));
+}
+
+List *
+BitnetModelDirectories(void)
+{
+	List	   *directories = NIL;
+	char		share[MAXPGPATH];
+	const char *setting;
+
+	if (bitnet_model_directory && bitnet_model_directory[0] != '\0')
+		directories = lappend(directories, pstrdup(bitnet_model_directory));
+
+	get_share_path(my_exec_path, share);
+
+	/*
+	 * An extension that is not installed into the system has its files
+	 * elsewhere: below extension_destdir in Debian's builds, beside a member
+	 * of extension_control_path from version 18 on.
+	 */
+	setting = GetConfigOption("extension_destdir", true, false);
+	if (setting && setting[0] != '\0')
+		directories = add_share_directory(directories, setting, share);
+
+	setting = GetConfigOption("extension_control_path", true, false);
+	if (setting && setting[0] != '\0')
+	{
+		char	   *copy = pstrdup(setting);
+		char	   *save = NULL;
+
+		for (char *part = strtok_r(copy, ":", &save); part; part = strtok_r(NULL, ":", &save))
+		{
+			if (part[0] == '/')
+				directories = add_share_directory(directories, "", part);
+		}
+	}
+	return add_share_directory(directories, "", share);
+}
+
+static void
+identify(BitnetFileIdentity *file, const struct stat *st)
+{
+	memset(file, 0, sizeof(*file));
+	file->device = (uint64) st->st_dev;
+	file->inode = (uint64) st->st_ino;
+	file->size = (int64) st->st_size;
+#ifdef __APPLE__
+	file->modified = (int64) st->st_mtimespec.tv_sec * 1000000000 + st->st_mtimespec.tv_nsec;
+#else
+	file->modified = (int64) st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+#endif
+}
+
+bool
+BitnetFindModelFile(const char *name, char *path, BitnetFileIdentity *file)
+{
+	List	   *directories = BitnetModelDirectories();
+	ListCell   *cell;
+	bool		found = false;
+
+	foreach(cell, directories)
+	{
+		struct stat st;
+		int			n;
+
+		n = snprintf(path, MAXPGPATH, "%s/%s.gguf", (char *) lfirst(cell), name);
+		if (n >= MAXPGPATH || stat(path, &st) < 0)
+			continue;
+		identify(file, &st);
+		found = true;
+		break;
+	}
+	list_free_deep(directories);
+	return found;
+}
+
+bool
+BitnetMaySeePaths(void)
+{
+	/* A background worker without database writes to the log only */
+	if (!OidIsValid(MyDatabaseId))
+		return true;
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
+}
+
+/*
+ * bn_source.read: fills buf from the file.
+ */
+static bn_status
+read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
+{
+	static uint32 wait_event = 0;
+	FileReader *reader = ctx;
+
+	while (len > 0)
+	{
+		ssize_t		n;
+
+		pgstat_report_wait_start(compat_wait_event(&wait_event, "BitnetLoad"));
+		n = pg_pread(reader->fd, buf, Min(len, READ_CHUNK), (off_t) offset);
+		pgstat_report_wait_end();
+
+		if (n < 0)
+		{
+			int			save_errno = errno;
+
+			if (save_errno == EINTR)
+				continue;
+			bn_fail(err, BN_ERR_IO, offset, "%s", strerror(save_errno));
+			if (err)
+				err->sys_errno = save_errno;
+			return BN_ERR_IO;
+		}
+		if (n == 0)
+			return bn_fail(err, BN_ERR_TRUNCATED, offset,
+						   "the file became shorter while it was read");
+		buf = (char *) buf + n;
+		offset += (uint64_t) n;
+		len -= (size_t) n;
+	}
+
+	/* Or the server's memory would hold the model twice for a while */
+#if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_DONTNEED)
+	if (offset > reader->dropped + CACHE_WINDOW)
+	{
+		(void) posix_fadvise(reader->fd, (off_t) reader->dropped,
+							 (off_t) (offset - reader->dropped), POSIX_FADV_DONTNEED);
+		reader->dropped = offset;
+	}
+#endif
+	return BN_OK;
+}
+
+static bool
+should_stop(void *ctx)
+{
+	return bitnet_hooks.should_stop(NULL);
+}
+
+/*
+ * bn_hooks.progress: tells about a load that takes long, the client or, in the
+ * preload worker, the log.
+ */
+static void
+report_progress(void *ctx, uint64_t done, uint64_t total)
+{
+	LoadProgress *progress = ctx;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (total == 0 ||
+		!TimestampDifferenceExceeds(progress->started, now, PROGRESS_AFTER) ||
+		(progress->reported != 0 &&
+		 !TimestampDifferenceExceeds(progress->reported, now, PROGRESS_EVERY)))
+		return;
+	progress->reported = now;
+	ereport(MyBackendType == B_BG_WORKER && !IsParallelWorker() ? LOG : NOTICE,
+			(errmsg("loading model \"%s\": %d %%", progress->name,
+					(int) ((double) done / (double) total * 100))));
+}
+
+bool
+BitnetSegmentIsMain(dsm_handle handle)
+{
+	/* dsm.c gives odd handles to segments in main shared memory */
+	return (handle & 1) != 0;
+}
+
+void
+BitnetProtectSegment(dsm_segment *segment)
+{
+	/*
+	 * Then a stray store ends the process that made it, instead of silently
+	 * changing everybody's answers.  In main shared memory the pages at both
+	 * ends belong to others as well, and stay as they are.
+	 */
+	if (!BitnetSegmentIsMain(dsm_segment_handle(segment)))
+		(void) mprotect(dsm_segment_address(segment), dsm_segment_map_length(segment),
+						PROT_READ);
+}
+
+/*
+ * A new segment of at least that size.  Where shared memory is too small,
+ * which is the common trouble in containers, the error says how to enlarge it.
+ */
+static dsm_segment *
+create_segment(const char *name, Size size)
+{
+	MemoryContext context = CurrentMemoryContext;
+	dsm_segment *volatile segment = NULL;
+	unsigned long long megabytes = (size + 1024 * 1024 - 1) / (1024 * 1024);
+
+	PG_TRY();
+	{
+		segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (dynamic_shared_memory_type == DSM_IMPL_POSIX)
+			ereport(ERROR,
+					(errcode(error->sqlerrcode),
+					 errmsg("not enough shared memory for model \"%s\"", name),
+					 errdetail("%llu MB are needed: %s.", megabytes, error->message),
+					 errhint("Enlarge /dev/shm (docker run --shm-size), or set min_dynamic_shared_memory to at least %llu MB and restart the server.",
+							 megabytes + 16)));
+		ereport(ERROR,
+				(errcode(error->sqlerrcode),
+				 errmsg("not enough shared memory for model \"%s\"", name),
+				 errdetail("%llu MB are needed: %s.", megabytes, error->message),
+				 errhint("Set min_dynamic_shared_memory to at least %llu MB and restart the server.",
+						 megabytes + 16)));
+	}
+	PG_END_TRY();
+
+	if (segment == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("not enough shared memory for model \"%s\"", name),
+				 errdetail("The server has too many dynamic shared memory segments."),
+				 errhint("Increase max_connections, or try again later.")));
+	return segment;
+}
+
+/*
+ * The part of reading that needs an open file.
+ */
+static bn_status
+build_image(const char *name, const bn_source *source, BitnetImage *image, bn_error *err)
+{
+	LoadProgress progress = {name, GetCurrentTimestamp(), 0};
+	bn_hooks	hooks = {should_stop, report_progress, &progress};
+	bn_gguf		gguf;
+	size_t		scratch_size;
+	void	   *scratch;
+	char	   *address;
+	bn_status	status;
+
+	BN_TRY(bn_gguf_scratch_size(source, &scratch_size, err));
+	scratch = MemoryContextAllocExtended(CurrentMemoryContext, scratch_size, MCXT_ALLOC_HUGE);
+	BN_TRY(bn_gguf_open(&gguf, source, scratch, scratch_size, &hooks, err));
+	BN_TRY(bn_image_size(&gguf, &image->size, err));
+
+	image->segment = create_segment(name, add_size(image->size, IMAGE_ALIGN));
+	address = dsm_segment_address(image->segment);
+	image->offset = TYPEALIGN(IMAGE_ALIGN, (uintptr_t) address) - (uintptr_t) address;
+
+	scratch = MemoryContextAllocExtended(CurrentMemoryContext, bn_image_scratch_size(),
+										 MCXT_ALLOC_HUGE);
+	status = bn_image_build(&gguf, address + image->offset, image->size, scratch, &hooks, err);
+	if (status != BN_OK)
+	{
+		dsm_detach(image->segment);
+		image->segment = NULL;
+		return status;
+	}
+	BitnetProtectSegment(image->segment);
+	return BN_OK;
+}
+
+bn_status
+BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_error *err)
+{
+	FileReader	reader = {-1, 0};
+	bn_source	source = {read_file, &reader, 0};
+	struct stat st;
+	MemoryContext context;
+	MemoryContext old;
+	bn_status	status;
+
+	memset(image, 0, sizeof(*image));
+
+	/* Not to wait for the other end, should it be a pipe */
+	reader.fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	if (reader.fd < 0 || fstat(reader.fd, &st) < 0)
+	{
+		int			save_errno = errno;
+
+		status = bn_fail(err, BN_ERR_IO, BN_NO_OFFSET, "%s", strerror(save_errno));
+		err->sys_errno = save_errno;
+		if (reader.fd >= 0)
+			CloseTransientFile(reader.fd);
+		return status;
+	}
+	if (!S_ISREG(st.st_mode))
+	{
+		CloseTransientFile(reader.fd);
+		status = bn_fail(err, BN_ERR_IO, BN_NO_OFFSET, "it is not a regular file");
+		err->sys_errno = ENOENT;
+		return status;
+	}
+	identify(&image->file, &st);
+	source.size = (uint64_t) st.st_size;
+#if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_SEQUENTIAL)
+	(void) posix_fadvise(reader.fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+#endif
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "bitnet load",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	status = build_image(name, &source, image, err);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	CloseTransientFile(reader.fd);
+	return status;
+}

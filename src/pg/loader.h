@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * loader.h
+ *	  From the name of a model to its image in dynamic shared memory.
+ *
+ * src/pg/loader.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BITNET_LOADER_H
+#define BITNET_LOADER_H
+
+#include "nodes/pg_list.h"
+#include "storage/dsm.h"
+
+#include "../core/model.h"
+
+/* Tells whether a file is still the one that was loaded. */
+typedef struct BitnetFileIdentity
+{
+	uint64		device;
+	uint64		inode;
+	int64		size;
+	int64		modified;		/* in nanoseconds */
+} BitnetFileIdentity;
+
+/* An image that belongs to this process only, until it is pinned. */
+typedef struct BitnetImage
+{
+	dsm_segment *segment;		/* owned by the current resource owner */
+	uint64		offset;			/* of the image in the segment */
+	uint64		size;			/* of the image */
+	BitnetFileIdentity file;
+} BitnetImage;
+
+/*
+ * What is wrong with a string as the name of a model: a full sentence, or NULL
+ * for a good name.  Names have no path in them.
+ */
+extern const char *BitnetModelNameComplaint(const char *name);
+
+/* The directories in which models are looked for, in that order; char *. */
+extern List *BitnetModelDirectories(void);
+
+/*
+ * Finds the file of a model; path has MAXPGPATH bytes.  False if no directory
+ * has one.  Whether it can be read is not looked at.
+ */
+extern bool BitnetFindModelFile(const char *name, char *path, BitnetFileIdentity *file);
+
+/* May the current user be told where files of the server are? */
+extern bool BitnetMaySeePaths(void);
+
+/*
+ * Reads a model file and builds its image in a new segment, which is mapped
+ * read-only where the system can do that.  A file that is no good gives a
+ * status and *err; lack of shared memory raises an error.  Cancellable.
+ */
+extern bn_status BitnetReadModelFile(const char *name, const char *path,
+									 BitnetImage *image, bn_error *err);
+
+/* Makes the mapping of a finished image read-only where that is possible. */
+extern void BitnetProtectSegment(dsm_segment *segment);
+
+/* Is the segment a part of main shared memory (min_dynamic_shared_memory)? */
+extern bool BitnetSegmentIsMain(dsm_handle handle);
+
+#endif							/* BITNET_LOADER_H */

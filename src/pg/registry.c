@@ -1,0 +1,701 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.c
+ *	  The models that this server has in shared memory.
+ *
+ * A small structure in shared memory says which models are loaded and where.
+ * Each image is a pinned segment of its own, mapped by a process when it first
+ * uses the model and kept mapped from then on.
+ *
+ * A load holds a heavyweight lock named after the model.  So others wait for
+ * it as they wait for any lock: visible in pg_locks, and ended by a cancel, a
+ * timeout or lock_timeout.  A load that fails leaves no state to repair: its
+ * segment belongs to the resource owner until the one place where it is made
+ * known to the server.
+ *
+ * A model whose file changed is loaded anew by the next statement that uses
+ * it, while others go on with the old image.  Unloading takes the model's name
+ * away; the memory goes when the last process lets go of its mapping, which
+ * each does at its next call.
+ *
+ * src/pg/registry.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/lock.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "bitnet.h"
+#include "compat.h"
+#include "loader.h"
+#include "registry.h"
+
+/*
+ * The number belongs to the layout of the structure: sessions that still run
+ * an older library must not read this one.
+ */
+#define REGISTRY_NAME "bitnet registry 1"
+
+/*
+ * Our key space among the advisory locks.  SQL's own functions use 1 and 2 in
+ * the fourth field and a database in the first.
+ */
+#define LOCK_CLASS 0x62697431
+#define LOCK_SPACE 0xb17
+
+typedef struct Slot
+{
+	BitnetModelInfo info;
+	BitnetFileIdentity rejected;	/* a newer file that could not be loaded */
+	int			loader;			/* pid of the process that loads it, or 0 */
+} Slot;
+
+typedef struct Registry
+{
+	LWLock		lock;			/* protects all that follows */
+	int			tranche;
+	uint64		last_generation;
+	ConditionVariable load_ended;
+	Slot		slots[BITNET_MAX_MODELS];
+} Registry;
+
+/* A use of a mapping, which ends with its memory context. */
+typedef struct Pin
+{
+	dlist_node	node;
+	MemoryContext context;
+	BitnetModel *model;
+	char		name[NAMEDATALEN];
+	MemoryContextCallback callback;
+} Pin;
+
+/* A mapping of this process */
+typedef struct Mapping
+{
+	dlist_node	node;
+	BitnetModel model;
+} Mapping;
+
+typedef enum LoadMode
+{
+	LOAD_MISSING,				/* unless the file's present state is loaded */
+	LOAD_REFRESH,				/* the same, but the old image will do if need be */
+	LOAD_ANEW					/* in any case */
+} LoadMode;
+
+static Registry *registry = NULL;
+static dlist_head mappings = DLIST_STATIC_INIT(mappings);
+static dlist_head pins = DLIST_STATIC_INIT(pins);
+static shmem_request_hook_type previous_request_hook = NULL;
+
+static void
+init_registry(void *ptr)
+{
+	Registry   *r = ptr;
+
+	memset(r, 0, sizeof(*r));
+	r->tranche = LWLockNewTrancheId();
+	LWLockInitialize(&r->lock, r->tranche);
+	ConditionVariableInit(&r->load_ended);
+}
+
+static void
+attach_registry(void)
+{
+	Registry   *r;
+
+	if (registry)
+		return;
+	r = compat_shared_struct(REGISTRY_NAME, sizeof(Registry), init_registry);
+	LWLockRegisterTranche(r->tranche, "bitnet");
+	registry = r;
+}
+
+static void
+request_shared_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Registry)));
+}
+
+void
+BitnetRequestSharedMemory(void)
+{
+	if (COMPAT_SHARED_STRUCT_IN_MAIN)
+	{
+		previous_request_hook = shmem_request_hook;
+		shmem_request_hook = request_shared_memory;
+	}
+}
+
+static void
+check_name(const char *name)
+{
+	const char *complaint = BitnetModelNameComplaint(name);
+
+	if (complaint)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid model name \"%s\"", name),
+				 errdetail("%s", complaint)));
+}
+
+static void
+report_unknown_model(const char *name)
+{
+	StringInfoData where;
+	List	   *directories;
+	ListCell   *cell;
+
+	initStringInfo(&where);
+	if (BitnetMaySeePaths())
+	{
+		directories = BitnetModelDirectories();
+		foreach(cell, directories)
+			appendStringInfo(&where, "%s\"%s\"", where.len == 0 ? "" : ", ",
+							 (char *) lfirst(cell));
+	}
+	else
+		appendStringInfoString(&where, "the server's model directories");
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("model \"%s\" does not exist", name),
+			 errdetail("There is no file \"%s.gguf\" in %s.", name, where.data),
+			 errhint("SELECT name FROM bitnet_models lists the models that can be used.")));
+}
+
+/* The slot of that name, loaded or not; the lock must be held. */
+static Slot *
+find_slot(const char *name)
+{
+	for (int i = 0; i < BITNET_MAX_MODELS; i++)
+	{
+		if (strcmp(registry->slots[i].info.name, name) == 0)
+			return &registry->slots[i];
+	}
+	return NULL;
+}
+
+static bool
+same_file(const BitnetFileIdentity *a, const BitnetFileIdentity *b)
+{
+	return a->device == b->device && a->inode == b->inode &&
+		a->size == b->size && a->modified == b->modified;
+}
+
+/* ---- mappings of this process ---- */
+
+static Mapping *
+find_mapping(uint64 generation)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &mappings)
+	{
+		Mapping    *m = dlist_container(Mapping, node, iter.cur);
+
+		if (m->model.generation == generation)
+			return m;
+	}
+	return NULL;
+}
+
+static void
+release_mapping(Mapping *m)
+{
+	dlist_delete(&m->node);
+	dsm_detach(m->model.segment);
+	pfree(m);
+}
+
+/* Lets go of images that have been replaced or unloaded. */
+static void
+release_stale_mappings(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &mappings)
+	{
+		Mapping    *m = dlist_container(Mapping, node, iter.cur);
+		bool		current = false;
+
+		if (m->model.pins > 0)
+			continue;
+		LWLockAcquire(&registry->lock, LW_SHARED);
+		for (int i = 0; i < BITNET_MAX_MODELS; i++)
+			current |= registry->slots[i].info.generation == m->model.generation;
+		LWLockRelease(&registry->lock);
+		if (!current)
+			release_mapping(m);
+	}
+}
+
+void
+BitnetReleaseMappings(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &mappings)
+	{
+		Mapping    *m = dlist_container(Mapping, node, iter.cur);
+
+		if (m->model.pins == 0)
+			release_mapping(m);
+	}
+}
+
+/*
+ * Makes the segment a mapping that outlives the transaction.  Takes over the
+ * segment; on failure, it stays with its resource owner.
+ */
+static bn_status
+keep_mapping(const char *name, dsm_segment *segment, uint64 offset, uint64 size,
+			 Mapping **result, bn_error *err)
+{
+	char	   *address = (char *) dsm_segment_address(segment) + offset;
+	bn_model	model;
+	Mapping    *m;
+
+	if (size > dsm_segment_map_length(segment) ||
+		offset > dsm_segment_map_length(segment) - size)
+		return bn_fail(err, BN_ERR_FORMAT, BN_NO_OFFSET, "the image is larger than its segment");
+	BN_TRY(bn_model_bind(&model, address, size, err));
+
+	m = MemoryContextAllocZero(TopMemoryContext, sizeof(Mapping));
+	m->model.model = model;
+	strlcpy(m->model.name, name, NAMEDATALEN);
+	m->model.segment = segment;
+	dsm_pin_mapping(segment);
+	*result = m;
+	return BN_OK;
+}
+
+/*
+ * The mapping of what the registry has under that name, made if need be; NULL
+ * if it is not loaded.
+ */
+static Mapping *
+attach_model(const char *name)
+{
+	Slot	   *slot;
+	Mapping    *m;
+	BitnetModelInfo info;
+	dsm_segment *segment;
+	bn_error	err = {0};
+
+	/* Under the lock nobody can unload it before we have it */
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	slot = find_slot(name);
+	if (slot == NULL || slot->info.generation == 0)
+	{
+		LWLockRelease(&registry->lock);
+		return NULL;
+	}
+	info = slot->info;
+	m = find_mapping(info.generation);
+	segment = m ? NULL : dsm_attach(info.handle);
+	LWLockRelease(&registry->lock);
+
+	if (m)
+		return m;
+	if (segment == NULL)
+		elog(ERROR, "could not attach to the segment of model \"%s\"", name);
+	BitnetProtectSegment(segment);
+	if (keep_mapping(name, segment, info.image_offset, info.image_size, &m, &err) != BN_OK)
+		BitnetReportError(&err, psprintf(_("image of model \"%s\" in shared memory is not valid"), name));
+	m->model.generation = info.generation;
+	dlist_push_head(&mappings, &m->node);
+	return m;
+}
+
+/* ---- loading ---- */
+
+static void
+set_lock_tag(LOCKTAG *tag, const char *name)
+{
+	SET_LOCKTAG_ADVISORY(*tag, InvalidOid, LOCK_CLASS,
+						 DatumGetUInt32(hash_any((const unsigned char *) name, (int) strlen(name))),
+						 LOCK_SPACE);
+}
+
+/*
+ * Takes a slot for the load.  The lock on the model keeps other sessions out
+ * but not the other processes of a parallel query, which share their leader's
+ * locks; those wait here.
+ */
+static Slot *
+claim_slot(const char *name)
+{
+	Slot	   *slot;
+
+	ConditionVariablePrepareToSleep(&registry->load_ended);
+	for (;;)
+	{
+		LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
+		slot = find_slot(name);
+		if (slot == NULL)
+		{
+			/* One that was never used, or else one whose model was unloaded */
+			for (int i = 0; i < BITNET_MAX_MODELS; i++)
+			{
+				Slot	   *s = &registry->slots[i];
+
+				if (s->info.generation == 0 && s->loader == 0 &&
+					(slot == NULL || s->info.name[0] == '\0'))
+					slot = s;
+			}
+			if (slot)
+			{
+				memset(slot, 0, sizeof(*slot));
+				strlcpy(slot->info.name, name, NAMEDATALEN);
+			}
+		}
+		if (slot == NULL || slot->loader == 0)
+			break;
+		LWLockRelease(&registry->lock);
+		ConditionVariableSleep(&registry->load_ended, PG_WAIT_EXTENSION);
+	}
+	if (slot)
+		slot->loader = MyProcPid;
+	LWLockRelease(&registry->lock);
+	ConditionVariableCancelSleep();
+
+	if (slot == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many models are loaded"),
+				 errdetail("A server can have %d models in memory.", BITNET_MAX_MODELS),
+				 errhint("Unload one of them with bitnet_unload().")));
+	return slot;
+}
+
+/*
+ * Ends a claim.  Called also on the way out of an error or of the process.  A
+ * slot that never held a model is free again.
+ */
+static void
+release_slot(int code, Datum arg)
+{
+	Slot	   *slot = (Slot *) DatumGetPointer(arg);
+	bool		held = LWLockHeldByMe(&registry->lock);
+
+	if (!held)
+		LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
+	slot->loader = 0;
+	if (slot->info.generation == 0 && slot->info.loads == 0)
+		slot->info.name[0] = '\0';
+	if (!held)
+		LWLockRelease(&registry->lock);
+	ConditionVariableBroadcast(&registry->load_ended);
+}
+
+static int64
+count_parameters(const bn_model *model)
+{
+	const bn_image_header *header = model->header;
+	int64		n;
+
+	n = (int64) header->token_embd.rows * header->token_embd.cols + header->output_norm.cols;
+	if (!model->config->tied_head)
+		n += (int64) header->output.rows * header->output.cols;
+	for (int layer = 0; layer < model->config->n_layers; layer++)
+	{
+		for (int role = 0; role < BN_LAYER_ROLES; role++)
+		{
+			const bn_tensor *t = bn_layer_tensor(model, layer, role);
+
+			if (t->type != BN_TENSOR_NONE)
+				n += (int64) t->rows * t->cols;
+		}
+	}
+	return n;
+}
+
+/*
+ * Makes a finished image known to the server, in place of an older one.
+ */
+static void
+publish(Slot *slot, const char *path, const BitnetImage *image, Mapping *m)
+{
+	const bn_image_header *header = m->model.model.header;
+	BitnetModelInfo info;
+	uint64		old_generation;
+	dsm_handle	old_handle;
+
+	memset(&info, 0, sizeof(info));
+	strlcpy(info.name, m->model.name, NAMEDATALEN);
+	strlcpy(info.path, path, MAXPGPATH);
+	info.file = image->file;
+	info.handle = dsm_segment_handle(image->segment);
+	info.image_offset = image->offset;
+	info.image_size = image->size;
+	info.segment_size = dsm_segment_map_length(image->segment);
+	strlcpy(info.architecture, header->architecture, sizeof(info.architecture));
+	info.n_parameters = count_parameters(&m->model.model);
+	info.context_length = header->config.context_length;
+	info.vocab_size = header->config.vocab_size;
+	info.checksum = header->source_checksum;
+	info.loaded_at = GetCurrentTimestamp();
+
+	LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
+	old_generation = slot->info.generation;
+	old_handle = slot->info.handle;
+	info.loads = slot->info.loads + 1;
+	info.generation = ++registry->last_generation;
+	dsm_pin_segment(image->segment);
+	slot->info = info;
+	memset(&slot->rejected, 0, sizeof(slot->rejected));
+	m->model.generation = info.generation;
+	dlist_push_head(&mappings, &m->node);
+	if (old_generation != 0)
+		dsm_unpin_segment(old_handle);
+	LWLockRelease(&registry->lock);
+}
+
+/* What an error or a message calls the file */
+static char *
+shown_path(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return pstrdup(BitnetMaySeePaths() || slash == NULL ? path : slash + 1);
+}
+
+/*
+ * Remembers a file that need not be tried again while an older image serves;
+ * NULL: none.
+ */
+static void
+set_rejected(Slot *slot, const BitnetFileIdentity *file)
+{
+	LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
+	if (file)
+		slot->rejected = *file;
+	else
+		memset(&slot->rejected, 0, sizeof(slot->rejected));
+	LWLockRelease(&registry->lock);
+}
+
+/*
+ * Does the work of load_model() while the model is locked and its slot ours.
+ */
+static bool
+load_into_slot(Slot *slot, const char *name, LoadMode mode)
+{
+	char		path[MAXPGPATH];
+	BitnetFileIdentity file;
+	BitnetImage image;
+	Mapping    *m;
+	TimestampTz start = GetCurrentTimestamp();
+	bn_status	status;
+	bn_error	err = {0};
+	bool		loaded = slot->info.generation != 0;	/* only we change it to true */
+
+	if (!BitnetFindModelFile(name, path, &file))
+	{
+		if (loaded && mode != LOAD_ANEW)
+			return false;
+		report_unknown_model(name);
+	}
+	if (loaded && mode != LOAD_ANEW && same_file(&file, &slot->info.file))
+		return false;
+
+	/* Whatever goes wrong, lack of memory included, happens once only */
+	set_rejected(slot, &file);
+	status = BitnetReadModelFile(name, path, &image, &err);
+	if (status == BN_OK)
+		status = keep_mapping(name, image.segment, image.offset, image.size, &m, &err);
+	if (status == BN_ERR_CANCELED)
+		set_rejected(slot, NULL);
+	if (status != BN_OK)
+	{
+		if (loaded && mode == LOAD_REFRESH && status != BN_ERR_CANCELED)
+		{
+			ereport(WARNING,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("could not load the changed model file \"%s\": %s",
+							shown_path(path), err.detail),
+					 errhint("The model as it was loaded before stays in use.")));
+			return false;
+		}
+		BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), shown_path(path)));
+	}
+	publish(slot, path, &image, m);
+	ereport(LOG,
+			(errmsg("bitnet: loaded model \"%s\" (%llu MB of shared memory) in %ld ms", name,
+					(unsigned long long) (image.size >> 20),
+					TimestampDifferenceMilliseconds(start, GetCurrentTimestamp()))));
+	return true;
+}
+
+/*
+ * Loads the model, alone in the server.  True if this call did it.
+ */
+static bool
+load_model(const char *name, LoadMode mode)
+{
+	LOCKTAG		tag;
+	Slot	   *volatile slot;
+	volatile bool loaded = false;
+
+	set_lock_tag(&tag, name);
+	if (LockAcquire(&tag, ExclusiveLock, false, mode == LOAD_REFRESH) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+
+	slot = claim_slot(name);
+	PG_ENSURE_ERROR_CLEANUP(release_slot, PointerGetDatum(slot));
+	{
+		loaded = load_into_slot(slot, name, mode);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(release_slot, PointerGetDatum(slot));
+	release_slot(0, PointerGetDatum(slot));
+	LockRelease(&tag, ExclusiveLock, false);
+	return loaded;
+}
+
+bool
+BitnetLoadModel(const char *name, bool force_reload)
+{
+	bool		loaded;
+
+	check_name(name);
+	attach_registry();
+	loaded = load_model(name, force_reload ? LOAD_ANEW : LOAD_MISSING);
+	release_stale_mappings();
+	return loaded;
+}
+
+uint64
+BitnetUnloadModel(const char *name)
+{
+	Slot	   *slot;
+	uint64		bytes = 0;
+
+	check_name(name);
+	attach_registry();
+
+	LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
+	slot = find_slot(name);
+	if (slot && slot->info.generation != 0)
+	{
+		bytes = slot->info.segment_size;
+		slot->info.generation = 0;
+		memset(&slot->rejected, 0, sizeof(slot->rejected));
+		dsm_unpin_segment(slot->info.handle);
+	}
+	LWLockRelease(&registry->lock);
+
+	release_stale_mappings();
+	return bytes;
+}
+
+/* ---- use ---- */
+
+/* Is another state of the model's file there than the one that is loaded? */
+static bool
+file_has_changed(const char *name)
+{
+	char		path[MAXPGPATH];
+	BitnetFileIdentity file;
+	Slot	   *slot;
+	bool		changed;
+
+	if (!BitnetFindModelFile(name, path, &file))
+		return false;
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	slot = find_slot(name);
+	changed = slot && slot->info.generation != 0 &&
+		!same_file(&file, &slot->info.file) && !same_file(&file, &slot->rejected);
+	LWLockRelease(&registry->lock);
+	return changed;
+}
+
+static void
+unpin(void *arg)
+{
+	Pin		   *pin = arg;
+
+	dlist_delete(&pin->node);
+	pin->model->pins--;
+}
+
+static Pin *
+find_pin(MemoryContext context, const char *name)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &pins)
+	{
+		Pin		   *pin = dlist_container(Pin, node, iter.cur);
+
+		if (pin->context == context && strcmp(pin->name, name) == 0)
+			return pin;
+	}
+	return NULL;
+}
+
+const BitnetModel *
+BitnetPinModel(MemoryContext context, const char *name)
+{
+	Pin		   *pin;
+	Mapping    *m;
+
+	if (name == NULL)
+		name = bitnet_model;
+	pin = find_pin(context, name);
+	if (pin)
+		return pin->model;
+
+	check_name(name);
+	attach_registry();
+	release_stale_mappings();
+
+	if (file_has_changed(name))
+		(void) load_model(name, LOAD_REFRESH);
+	while ((m = attach_model(name)) == NULL)
+		(void) load_model(name, LOAD_MISSING);
+
+	pin = MemoryContextAllocZero(context, sizeof(Pin));
+	pin->context = context;
+	pin->model = &m->model;
+	strlcpy(pin->name, name, NAMEDATALEN);
+	pin->callback.func = unpin;
+	pin->callback.arg = pin;
+	m->model.pins++;
+	dlist_push_head(&pins, &pin->node);
+	MemoryContextRegisterResetCallback(context, &pin->callback);
+	return pin->model;
+}
+
+const BitnetModel *
+BitnetGetModel(FmgrInfo *flinfo, const char *name)
+{
+	return BitnetPinModel(flinfo ? flinfo->fn_mcxt : CurrentMemoryContext, name);
+}
+
+int
+BitnetListModels(BitnetModelInfo *info)
+{
+	int			n = 0;
+
+	attach_registry();
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	for (int i = 0; i < BITNET_MAX_MODELS; i++)
+	{
+		if (registry->slots[i].info.name[0] != '\0')
+			info[n++] = registry->slots[i].info;
+	}
+	LWLockRelease(&registry->lock);
+	return n;
+}
