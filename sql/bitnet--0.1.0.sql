@@ -3,6 +3,243 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION bitnet" to load this file. \quit
 
+-- Functions that ask a model
+--
+-- None is STRICT, because NULL stands for the default of an optional argument;
+-- NULL content gives NULL without asking the model.  They are STABLE: a result
+-- depends on nothing but the arguments and the model, which stays the same
+-- during a statement.  The high costs make the planner evaluate them last.
+
+CREATE FUNCTION bitnet_generate(
+	prompt text,
+	max_tokens int DEFAULT NULL,
+	temperature float8 DEFAULT NULL,
+	seed bigint DEFAULT NULL,
+	stop text[] DEFAULT NULL,
+	system text DEFAULT NULL,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bitnet_generate'
+LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+
+COMMENT ON FUNCTION bitnet_generate(text, int, float8, bigint, text[], text, text, jsonb) IS
+'answer to a prompt';
+
+CREATE FUNCTION bitnet_generate(
+	prompts text[],
+	max_tokens int DEFAULT NULL,
+	temperature float8 DEFAULT NULL,
+	seed bigint DEFAULT NULL,
+	stop text[] DEFAULT NULL,
+	system text DEFAULT NULL,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS text[]
+AS 'MODULE_PATHNAME', 'bitnet_generate_array'
+LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+
+COMMENT ON FUNCTION bitnet_generate(text[], int, float8, bigint, text[], text, text, jsonb) IS
+'answers to prompts, computed together';
+
+CREATE FUNCTION bitnet_chat(
+	messages jsonb,
+	max_tokens int DEFAULT NULL,
+	temperature float8 DEFAULT NULL,
+	seed bigint DEFAULT NULL,
+	stop text[] DEFAULT NULL,
+	system text DEFAULT NULL,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bitnet_chat'
+LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+
+COMMENT ON FUNCTION bitnet_chat(jsonb, int, float8, bigint, text[], text, text, jsonb) IS
+'next message of a conversation';
+
+CREATE FUNCTION bitnet_summarize(
+	input text,
+	max_words int DEFAULT 50,
+	instruction text DEFAULT NULL,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bitnet_summarize'
+LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+
+COMMENT ON FUNCTION bitnet_summarize(text, int, text, text, jsonb) IS
+'summary of a text of any length';
+
+CREATE FUNCTION bitnet_summarize_agg_transfn(internal, text) RETURNS internal
+AS 'MODULE_PATHNAME', 'bitnet_summarize_agg_transfn'
+LANGUAGE C STABLE PARALLEL SAFE COST 1000;
+
+COMMENT ON FUNCTION bitnet_summarize_agg_transfn(internal, text) IS
+'transition function of bitnet_summarize_agg';
+
+CREATE FUNCTION bitnet_summarize_agg_finalfn(internal) RETURNS text
+AS 'MODULE_PATHNAME', 'bitnet_summarize_agg_finalfn'
+LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+
+COMMENT ON FUNCTION bitnet_summarize_agg_finalfn(internal) IS
+'final function of bitnet_summarize_agg';
+
+CREATE AGGREGATE bitnet_summarize_agg(input text) (
+	SFUNC = bitnet_summarize_agg_transfn,
+	STYPE = internal,
+	SSPACE = 65536,
+	FINALFUNC = bitnet_summarize_agg_finalfn,
+	PARALLEL = SAFE);
+
+COMMENT ON AGGREGATE bitnet_summarize_agg(text) IS
+'summary of the texts of a group, in their order';
+
+CREATE FUNCTION bitnet_classify(
+	input text,
+	labels text[],
+	instruction text DEFAULT NULL,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bitnet_classify'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+
+COMMENT ON FUNCTION bitnet_classify(text, text[], text, text, jsonb) IS
+'the label that fits a text best';
+
+CREATE FUNCTION bitnet_classify_scores(
+	input text,
+	labels text[],
+	instruction text DEFAULT NULL,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS TABLE(label text, probability float8)
+AS 'MODULE_PATHNAME', 'bitnet_classify_scores'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 5;
+
+COMMENT ON FUNCTION bitnet_classify_scores(text, text[], text, text, jsonb) IS
+'how probable each label is for a text';
+
+CREATE FUNCTION bitnet_embed(
+	input text,
+	dimensions int DEFAULT NULL,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS real[]
+AS 'MODULE_PATHNAME', 'bitnet_embed'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+
+COMMENT ON FUNCTION bitnet_embed(text, int, text, jsonb) IS
+'unit vector of the meaning of a text';
+
+CREATE FUNCTION bitnet_embed(
+	inputs text[],
+	dimensions int DEFAULT NULL,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS TABLE(ord int, embedding real[])
+AS 'MODULE_PATHNAME', 'bitnet_embed_array'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 10;
+
+COMMENT ON FUNCTION bitnet_embed(text[], int, text, jsonb) IS
+'unit vectors of texts, computed together';
+
+CREATE FUNCTION bitnet_similarity(
+	a text,
+	b text,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS float8
+AS 'MODULE_PATHNAME', 'bitnet_similarity'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+
+COMMENT ON FUNCTION bitnet_similarity(text, text, text, jsonb) IS
+'cosine of the vectors of two texts';
+
+CREATE FUNCTION bitnet_next_tokens(
+	prompt text,
+	n int DEFAULT 10,
+	model text DEFAULT NULL,
+	options jsonb DEFAULT NULL)
+RETURNS TABLE(token_id int, token bytea, logprob float8)
+AS 'MODULE_PATHNAME', 'bitnet_next_tokens'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 10;
+
+COMMENT ON FUNCTION bitnet_next_tokens(text, int, text, jsonb) IS
+'the most probable next tokens';
+
+CREATE FUNCTION bitnet_logprob(
+	continuation text,
+	context text DEFAULT '',
+	model text DEFAULT NULL)
+RETURNS float8
+AS 'MODULE_PATHNAME', 'bitnet_logprob'
+LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+
+COMMENT ON FUNCTION bitnet_logprob(text, text, text) IS
+'logarithm of the probability that a text goes on like this';
+
+-- Tokens
+
+CREATE FUNCTION bitnet_tokenize(
+	input text,
+	model text DEFAULT NULL)
+RETURNS int[]
+AS 'MODULE_PATHNAME', 'bitnet_tokenize'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+
+COMMENT ON FUNCTION bitnet_tokenize(text, text) IS
+'token ids of a text';
+
+CREATE FUNCTION bitnet_detokenize(
+	tokens int[],
+	model text DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bitnet_detokenize'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+
+COMMENT ON FUNCTION bitnet_detokenize(int[], text) IS
+'text of token ids';
+
+CREATE FUNCTION bitnet_count_tokens(
+	input text,
+	model text DEFAULT NULL)
+RETURNS int
+AS 'MODULE_PATHNAME', 'bitnet_count_tokens'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+
+COMMENT ON FUNCTION bitnet_count_tokens(text, text) IS
+'number of tokens of a text';
+
+CREATE FUNCTION bitnet_truncate(
+	input text,
+	max_tokens int,
+	model text DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'bitnet_truncate'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+
+COMMENT ON FUNCTION bitnet_truncate(text, int, text) IS
+'beginning of a text that has at most so many tokens';
+
+-- Maintenance
+
+CREATE FUNCTION bitnet_trigger() RETURNS trigger
+AS 'MODULE_PATHNAME', 'bitnet_trigger'
+LANGUAGE C VOLATILE COST 1000000;
+
+COMMENT ON FUNCTION bitnet_trigger() IS
+'row trigger that fills a column with what a model makes of another';
+
+CREATE FUNCTION bitnet_check()
+RETURNS TABLE(item text, status text, detail text, hint text)
+AS 'MODULE_PATHNAME', 'bitnet_check'
+LANGUAGE C VOLATILE COST 100000 ROWS 10;
+
+COMMENT ON FUNCTION bitnet_check() IS
+'what works, what does not, and what to do about it';
+
 -- Models
 
 CREATE FUNCTION bitnet_version() RETURNS text
