@@ -38,7 +38,6 @@ PG_CONFIG_FOUND := $(shell for c in pg_config $$(ls -d /usr/lib/postgresql/*/bin
 	m=$$($$c --pgxs 2>/dev/null) && test -f "$$m" && { echo $$c; exit; }; done)
 PG_CONFIG = $(or $(PG_CONFIG_FOUND),pg_config)
 
-NEEDS_SETUP = test demo installcheck
 ifneq ($(PG_CONFIG_FOUND),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -132,13 +131,14 @@ server-facts:
 	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
 endif
 
-.PHONY: help test unit demo bench fuzz sanitize arm
+.PHONY: help test unit demo demo-stop bench fuzz sanitize arm
 
 help:
 	@echo 'make            build the extension'
 	@echo 'make install    install it and the default model (as root where needed)'
 	@echo 'make test       install what is missing, build, run all tests in a temporary server'
 	@echo 'make demo       the same preparation, then a tour on a throw-away server'
+	@echo 'make demo-stop  stop and remove that server'
 	@echo 'make unit       only the tests of the pure C part; needs no PostgreSQL'
 	@echo 'make sanitize   the same with address and undefined-behaviour sanitizers'
 	@echo 'make arm        the same for 64-bit Arm, under qemu'
@@ -157,6 +157,9 @@ unit:
 demo:
 	@test/setup server
 	@MAKE='$(MAKE)' test/demo
+
+demo-stop:
+	@MAKE='$(MAKE)' test/demo stop
 
 sanitize:
 	@test/setup compiler
