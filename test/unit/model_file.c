@@ -1,0 +1,248 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_file.c
+ *	  Models for the C tests: written by make_model, opened with the core.
+ *
+ * test/unit/model_file.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#define _GNU_SOURCE
+#include "model_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_ARGUMENTS 48
+
+typedef struct file_bytes
+{
+	uint8_t    *data;
+	uint64_t	size;
+} file_bytes;
+
+static char make_model_path[4096];
+
+void
+model_file_init(const char *argv0)
+{
+	const char *set = getenv("BITNET_MAKE_MODEL");
+	const char *slash = strrchr(argv0, '/');
+	int			length = slash ? (int) (slash - argv0) : 0;
+
+	if (set && *set)
+		snprintf(make_model_path, sizeof(make_model_path), "%s", set);
+	else if (slash)
+		snprintf(make_model_path, sizeof(make_model_path), "%.*s/../../make_model",
+				 length, argv0);
+	else
+		snprintf(make_model_path, sizeof(make_model_path), "build/make_model");
+}
+
+const char *
+model_file_shared(void)
+{
+	const char *set = getenv("BITNET_SHARED");
+
+	return set && *set ? set : "../shared";
+}
+
+void *
+model_file_memory(size_t size)
+{
+	size_t		rounded = (size + 63) / 64 * 64;
+	void	   *p = aligned_alloc(64, rounded ? rounded : 64);
+
+	if (!p)
+	{
+		printf("Bail out! out of memory\n");
+		exit(1);
+	}
+	memset(p, 0xa5, size);
+	return p;
+}
+
+static bn_status
+read_memory(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
+{
+	const file_bytes *file = ctx;
+
+	if (offset > file->size || len > file->size - offset)
+		return bn_fail(err, BN_ERR_IO, offset, "read outside the file");
+	memcpy(buf, file->data + offset, len);
+	return BN_OK;
+}
+
+static bool
+read_file(file_bytes *file, const char *path)
+{
+	FILE	   *f = fopen(path, "rb");
+	long		size;
+	bool		whole;
+
+	if (!f)
+	{
+		printf("# %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	fseek(f, 0, SEEK_END);
+	size = ftell(f);
+	rewind(f);
+	file->size = size > 0 ? (uint64_t) size : 0;
+	file->data = model_file_memory((size_t) file->size);
+	whole = fread(file->data, 1, (size_t) file->size, f) == (size_t) file->size;
+	fclose(f);
+	return whole;
+}
+
+static uint64_t
+fnv1a(const uint8_t *p, uint64_t n)
+{
+	uint64_t	h = UINT64_C(0xcbf29ce484222325);
+
+	while (n-- > 0)
+		h = (h ^ *p++) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+static bool
+build_image(model_file *m, file_bytes *file)
+{
+	bn_source	source = {read_memory, file, file->size};
+	bn_gguf		gguf;
+	bn_error	err = {0};
+	size_t		scratch_size = 0;
+	void	   *scratch = NULL;
+	void	   *build_scratch = NULL;
+	bn_status	status = bn_gguf_scratch_size(&source, &scratch_size, &err);
+
+	if (status == BN_OK)
+	{
+		scratch = model_file_memory(scratch_size);
+		status = bn_gguf_open(&gguf, &source, scratch, scratch_size, NULL, &err);
+	}
+	if (status == BN_OK)
+		status = bn_image_size(&gguf, &m->image_size, &err);
+	if (status == BN_OK)
+	{
+		m->image = model_file_memory((size_t) m->image_size);
+		build_scratch = model_file_memory(bn_image_scratch_size());
+		status = bn_image_build(&gguf, m->image, m->image_size, build_scratch, NULL, &err);
+	}
+	if (status == BN_OK)
+		status = bn_model_bind(&m->model, m->image, m->image_size, &err);
+	if (status != BN_OK)
+		printf("# status %d: %s\n", (int) status, err.detail);
+	free(build_scratch);
+	free(scratch);
+	return status == BN_OK;
+}
+
+bool
+model_file_open(model_file *m, const char *path)
+{
+	file_bytes	file = {0};
+	bool		done;
+
+	memset(m, 0, sizeof(*m));
+	done = read_file(&file, path);
+	if (done)
+	{
+		m->file_bytes = file.size;
+		m->file_checksum = fnv1a(file.data, file.size);
+		done = build_image(m, &file);
+	}
+	free(file.data);
+	if (!done)
+		model_file_close(m);
+	return done;
+}
+
+void
+model_file_close(model_file *m)
+{
+	free(m->image);
+	memset(m, 0, sizeof(*m));
+}
+
+/* make_model OPTIONS PATH, through $RUNNER (an emulator) where one is set */
+static bool
+run_make_model(const char *options, char *path)
+{
+	char		copy[1024];
+	char	   *argv[MAX_ARGUMENTS + 4];
+	int			n = 0;
+	const char *runner = getenv("RUNNER");
+	pid_t		child;
+	int			status = -1;
+
+	if (runner && *runner)
+		argv[n++] = (char *) runner;
+	argv[n++] = make_model_path;
+	snprintf(copy, sizeof(copy), "%s", options);
+	for (char *word = strtok(copy, " "); word && n < MAX_ARGUMENTS; word = strtok(NULL, " "))
+		argv[n++] = word;
+	argv[n++] = path;
+	argv[n] = NULL;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0)
+	{
+		if (freopen("/dev/null", "w", stdout))
+			execv(argv[0], argv);
+		if (runner && *runner)
+			execvp(argv[0], argv);
+		_exit(127);
+	}
+	return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+bool
+model_file_make(model_file *m, const char *options)
+{
+	const char *folder = getenv("TMPDIR");
+	char		path[4096];
+	int			fd;
+	bool		done;
+
+	memset(m, 0, sizeof(*m));
+	snprintf(path, sizeof(path), "%s/bitnet-model.XXXXXX", folder && *folder ? folder : "/tmp");
+	fd = mkstemp(path);
+	if (fd < 0)
+	{
+		printf("# %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	close(fd);
+	done = run_make_model(options, path);
+	if (!done)
+		printf("# %s %s failed\n", make_model_path, options);
+	done = done && model_file_open(m, path);
+	unlink(path);
+	return done;
+}
+
+bn_status
+model_file_run(const model_file *m, const bn_kernels *kernels, bn_request *requests,
+			   int n_requests, const bn_schedule_limits *limits, bn_error *err)
+{
+	bn_schedule *schedule;
+	void	   *memory;
+	size_t		size;
+	bn_status	status = bn_schedule_size(&m->model, requests, n_requests, limits, &size, err);
+
+	if (status != BN_OK)
+		return status;
+	memory = model_file_memory(size);
+	status = bn_schedule_init(&schedule, memory, size, &m->model, kernels,
+							  requests, n_requests, limits, err);
+	while (status == BN_OK && !bn_schedule_done(schedule))
+		status = bn_schedule_step(schedule, NULL, err);
+	free(memory);
+	return status;
+}
