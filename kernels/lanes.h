@@ -1,0 +1,598 @@
+/*-------------------------------------------------------------------------
+ *
+ * lanes.h
+ *	  The float kernels, written once over a vector of 16 lanes.
+ *
+ * A file of one instruction set includes this after it has defined
+ *
+ *	 v16					16 floats in however many registers it takes
+ *	 v_set1(f)				all lanes f
+ *	 v_load(p), v_store(p, v)
+ *	 v_load_n(p, n), v_store_n(p, v, n)
+ *							the first n lanes, 0 < n < 16; the others are
+ *							loaded as zero.  Touches no more than n elements.
+ *	 v_load_half, v_store_half, and the same with _n
+ *							from and to IEEE half precision
+ *	 v_load_bfloat, v_load_bfloat_n
+ *	 v_add, v_sub, v_mul, v_fma(a, b, c) = a * b + c rounded once
+ *	 v_max(a, b)			b where a is a NaN
+ *	 v_abs(a), v_round(a)	round half to even
+ *	 v_first(n, a, b)		the first n lanes of a, the others of b
+ *	 v_scale(p, n)			p * 2^n, for integral n in -126 .. 0
+ *	 v_keep_from(v, x, low)	v where x >= low, else 0
+ *	 v_sum(v), v_largest(v)	sum as the tree of kernels.h
+ *	 v_sum4(out, a, b, c, d)	four such sums
+ *	 i16, i_zero(), i_add, i_sum(i)
+ *							16 int32
+ *	 i_round(v)				round half to even; NaN gives 0
+ *	 i_store_int8(p, i), i_store_int8_n(p, i, n)
+ *							limited to -128 .. 127
+ *	 V_TOKENS				4 if 16 sums and their operands fit in the
+ *							registers, else 2
+ *
+ * There are no sums here but in the 16 lanes, so the order of additions is
+ * that of scalar.c by construction.
+ *
+ * kernels/lanes.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_LANES_H
+#define BN_LANES_H
+
+#include "exp.h"
+
+#define LANES 16
+
+/* Positive values: the result is the larger index of whole vectors. */
+static INLINE int
+whole(int n)
+{
+	return n / LANES * LANES;
+}
+
+static void
+quantize(int8_t *q, bn_quant *info, const float *x, int n)
+{
+	int			n_whole = whole(n);
+	v16			largest = v_set1(1e-5f);
+	i16			sum = i_zero();
+	float		m;
+	v16			s;
+	int			i;
+
+	for (i = 0; i < n_whole; i += LANES)
+		largest = v_max(v_abs(v_load(x + i)), largest);
+	if (i < n)
+		largest = v_max(v_abs(v_load_n(x + i, n - i)), largest);
+	m = v_largest(largest);
+	s = v_set1(127.0f / m);
+
+	/* |x * s| stays below 127.5, so limiting never changes what is summed */
+	for (i = 0; i < n_whole; i += LANES)
+	{
+		i16			v = i_round(v_mul(v_load(x + i), s));
+
+		i_store_int8(q + i, v);
+		sum = i_add(sum, v);
+	}
+	if (i < n)
+	{
+		i16			v = i_round(v_mul(v_load_n(x + i, n - i), s));
+
+		i_store_int8_n(q + i, v, n - i);
+		sum = i_add(sum, v);
+	}
+	memset(q + n, 0, bn_quant_stride((size_t) n) - (size_t) n);
+	info->scale = m / 127.0f;
+	info->sum = i_sum(sum);
+}
+
+static void
+rms_norm(float *y, const float *x, const float *w, int n, float eps)
+{
+	int			n_whole = whole(n);
+	v16			sum = v_set1(0.0f);
+	v16			scale;
+	int			i;
+
+	for (i = 0; i < n_whole; i += LANES)
+	{
+		v16			v = v_load(x + i);
+
+		sum = v_fma(v, v, sum);
+	}
+	if (i < n)
+	{
+		v16			v = v_load_n(x + i, n - i);
+
+		sum = v_first(n - i, v_fma(v, v, sum), sum);
+	}
+	scale = v_set1(1.0f / sqrtf(v_sum(sum) / (float) n + eps));
+	for (i = 0; i < n_whole; i += LANES)
+		v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(w + i)));
+	if (i < n)
+		v_store_n(y + i, v_mul(v_mul(v_load_n(x + i, n - i), scale), v_load_n(w + i, n - i)),
+				  n - i);
+}
+
+static INLINE v16
+relu2(v16 gate, v16 up)
+{
+	v16			r = v_max(gate, v_set1(0.0f));
+
+	return v_mul(v_mul(r, r), up);
+}
+
+static void
+relu2_gate(float *y, const float *gate, const float *up, int n)
+{
+	int			n_whole = whole(n);
+	int			i;
+
+	for (i = 0; i < n_whole; i += LANES)
+		v_store(y + i, relu2(v_load(gate + i), v_load(up + i)));
+	if (i < n)
+		v_store_n(y + i, relu2(v_load_n(gate + i, n - i), v_load_n(up + i, n - i)), n - i);
+}
+
+static void
+add(float *y, const float *x, int n)
+{
+	int			n_whole = whole(n);
+	int			i;
+
+	for (i = 0; i < n_whole; i += LANES)
+		v_store(y + i, v_add(v_load(y + i), v_load(x + i)));
+	if (i < n)
+		v_store_n(y + i, v_add(v_load_n(y + i, n - i), v_load_n(x + i, n - i)), n - i);
+}
+
+static void
+rope_neox(float *x, const float *cosine, const float *sine, int n_heads, int head_dim)
+{
+	int			half = head_dim / 2;
+	int			n_whole = whole(half);
+
+	for (int h = 0; h < n_heads; h++)
+	{
+		float	   *a = x + (size_t) h * (size_t) head_dim;
+		float	   *b = a + half;
+		int			i;
+
+		for (i = 0; i < n_whole; i += LANES)
+		{
+			v16			va = v_load(a + i);
+			v16			vb = v_load(b + i);
+			v16			c = v_load(cosine + i);
+			v16			s = v_load(sine + i);
+
+			v_store(a + i, v_sub(v_mul(va, c), v_mul(vb, s)));
+			v_store(b + i, v_add(v_mul(va, s), v_mul(vb, c)));
+		}
+		if (i < half)
+		{
+			int			rest = half - i;
+			v16			va = v_load_n(a + i, rest);
+			v16			vb = v_load_n(b + i, rest);
+			v16			c = v_load_n(cosine + i, rest);
+			v16			s = v_load_n(sine + i, rest);
+
+			v_store_n(a + i, v_sub(v_mul(va, c), v_mul(vb, s)), rest);
+			v_store_n(b + i, v_add(v_mul(va, s), v_mul(vb, c)), rest);
+		}
+	}
+}
+
+static void
+f32_to_f16(uint16_t *y, const float *x, int n)
+{
+	int			n_whole = whole(n);
+	int			i;
+
+	for (i = 0; i < n_whole; i += LANES)
+		v_store_half(y + i, v_load(x + i));
+	if (i < n)
+		v_store_half_n(y + i, v_load_n(x + i, n - i), n - i);
+}
+
+static void
+f16_to_f32(float *y, const uint16_t *x, int n)
+{
+	int			n_whole = whole(n);
+	int			i;
+
+	for (i = 0; i < n_whole; i += LANES)
+		v_store(y + i, v_load_half(x + i));
+	if (i < n)
+		v_store_n(y + i, v_load_half_n(x + i, n - i), n - i);
+}
+
+static void
+bf16_to_f32(float *y, const uint16_t *x, int n)
+{
+	int			n_whole = whole(n);
+	int			i;
+
+	for (i = 0; i < n_whole; i += LANES)
+		v_store(y + i, v_load_bfloat(x + i));
+	if (i < n)
+		v_store_n(y + i, v_load_bfloat_n(x + i, n - i), n - i);
+}
+
+/* As exp_nonpositive of scalar.c */
+static INLINE v16
+v_exp(v16 x)
+{
+	v16			one = v_set1(1.0f);
+	v16			n = v_round(v_mul(x, v_set1(BN_EXP_LOG2E)));
+	v16			r = v_fma(n, v_set1(-BN_EXP_LN2_HIGH), x);
+	v16			p = v_set1(BN_EXP_C6);
+
+	r = v_fma(n, v_set1(-BN_EXP_LN2_LOW), r);
+	p = v_fma(p, r, v_set1(BN_EXP_C5));
+	p = v_fma(p, r, v_set1(BN_EXP_C4));
+	p = v_fma(p, r, v_set1(BN_EXP_C3));
+	p = v_fma(p, r, v_set1(BN_EXP_C2));
+	p = v_fma(p, r, one);
+	p = v_fma(p, r, one);
+	return v_keep_from(v_scale(p, n), x, v_set1(BN_EXP_LOWEST));
+}
+
+static void
+softmax(float *s, int n, float scale)
+{
+	int			n_whole = whole(n);
+	v16			vscale = v_set1(scale);
+	v16			largest = v_set1(-INFINITY);
+	v16			sum = v_set1(0.0f);
+	v16			max;
+	v16			factor;
+	int			i;
+
+	for (i = 0; i < n_whole; i += LANES)
+	{
+		v16			t = v_mul(v_load(s + i), vscale);
+
+		v_store(s + i, t);
+		largest = v_max(t, largest);
+	}
+	if (i < n)
+	{
+		v16			t = v_mul(v_load_n(s + i, n - i), vscale);
+
+		v_store_n(s + i, t, n - i);
+		largest = v_first(n - i, v_max(t, largest), largest);
+	}
+	max = v_set1(v_largest(largest));
+	for (i = 0; i < n_whole; i += LANES)
+	{
+		v16			e = v_exp(v_sub(v_load(s + i), max));
+
+		v_store(s + i, e);
+		sum = v_add(sum, e);
+	}
+	if (i < n)
+	{
+		v16			e = v_exp(v_sub(v_load_n(s + i, n - i), max));
+
+		v_store_n(s + i, e, n - i);
+		sum = v_first(n - i, v_add(sum, e), sum);
+	}
+	factor = v_set1(1.0f / v_sum(sum));
+	for (i = 0; i < n_whole; i += LANES)
+		v_store(s + i, v_mul(v_load(s + i), factor));
+	if (i < n)
+		v_store_n(s + i, v_mul(v_load_n(s + i, n - i), factor), n - i);
+}
+
+/*
+ * Weighted sum of values for up to four heads of one group at 16 columns; the
+ * sums stay in registers while the positions go by, and a value is converted
+ * once for all heads.
+ */
+static INLINE void
+values_16(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
+		  const uint16_t *v, size_t ldv, int n_pos, int n, const bool tail)
+{
+	v16			o0 = tail ? v_load_n(out, n) : v_load(out);
+	v16			o1 = o0;
+	v16			o2 = o0;
+	v16			o3 = o0;
+
+	if (n_heads > 1)
+		o1 = tail ? v_load_n(out + ldo, n) : v_load(out + ldo);
+	if (n_heads > 2)
+		o2 = tail ? v_load_n(out + 2 * ldo, n) : v_load(out + 2 * ldo);
+	if (n_heads > 3)
+		o3 = tail ? v_load_n(out + 3 * ldo, n) : v_load(out + 3 * ldo);
+	for (int p = 0; p < n_pos; p++)
+	{
+		v16			x = tail ? v_load_half_n(v, n) : v_load_half(v);
+
+		o0 = v_fma(v_set1(w[p]), x, o0);
+		if (n_heads > 1)
+			o1 = v_fma(v_set1(w[ldw + p]), x, o1);
+		if (n_heads > 2)
+			o2 = v_fma(v_set1(w[2 * ldw + p]), x, o2);
+		if (n_heads > 3)
+			o3 = v_fma(v_set1(w[3 * ldw + p]), x, o3);
+		v += ldv;
+	}
+	for (int h = 0; h < n_heads; h++)
+	{
+		v16			o = h == 0 ? o0 : h == 1 ? o1 : h == 2 ? o2 : o3;
+
+		if (tail)
+			v_store_n(out + h * ldo, o, n);
+		else
+			v_store(out + h * ldo, o);
+	}
+}
+
+static INLINE void
+values_heads(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
+			 const uint16_t *v, size_t ldv, int n_pos, int head_dim)
+{
+	int			i;
+
+	for (i = 0; i < whole(head_dim); i += LANES)
+		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, LANES, false);
+	if (i < head_dim)
+		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, head_dim - i, true);
+}
+
+static void
+attn_values(float *out, size_t ldo, const float *w, size_t ldw, int n_q,
+			const uint16_t *v, size_t ldv, int n_pos, int head_dim)
+{
+	int			h = 0;
+
+	for (; h + 4 <= n_q; h += 4)
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 4, v, ldv, n_pos, head_dim);
+	if (n_q - h == 3)
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 3, v, ldv, n_pos, head_dim);
+	else if (n_q - h == 2)
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 2, v, ldv, n_pos, head_dim);
+	else if (n_q - h == 1)
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 1, v, ldv, n_pos, head_dim);
+}
+
+/* 16 elements of a row of half or float values, n of them in a tail */
+static INLINE v16
+load_row(const void *row, int i, int n, const bool half, const bool tail)
+{
+	if (half)
+		return tail ? v_load_half_n((const uint16_t *) row + i, n) :
+			v_load_half((const uint16_t *) row + i);
+	return tail ? v_load_n((const float *) row + i, n) : v_load((const float *) row + i);
+}
+
+static INLINE v16
+load_vector(const float *x, int i, int n, const bool tail)
+{
+	return tail ? v_load_n(x + i, n) : v_load(x + i);
+}
+
+/* acc += a * b in the lanes that have an element */
+static INLINE v16
+accumulate(v16 a, v16 b, v16 acc, int n, const bool tail)
+{
+	return tail ? v_first(n, v_fma(a, b, acc), acc) : v_fma(a, b, acc);
+}
+
+/*
+ * Tiles of dot products: R rows of w times T vectors x, out[t * 4 + r].  The
+ * step over 16 elements is a macro since its sums must be named variables to
+ * stay in registers.
+ */
+#define STEP_4X1(tail) \
+	do { \
+		v16			x0 = load_vector(x, i, n - i, tail); \
+		s0 = accumulate(load_row(w[0], i, n - i, half, tail), x0, s0, n - i, tail); \
+		s1 = accumulate(load_row(w[1], i, n - i, half, tail), x0, s1, n - i, tail); \
+		s2 = accumulate(load_row(w[2], i, n - i, half, tail), x0, s2, n - i, tail); \
+		s3 = accumulate(load_row(w[3], i, n - i, half, tail), x0, s3, n - i, tail); \
+	} while (0)
+
+static INLINE void
+dots_4x1(float *out, const void *const *w, const float *x, int n, const bool half)
+{
+	v16			s0 = v_set1(0.0f);
+	v16			s1 = s0;
+	v16			s2 = s0;
+	v16			s3 = s0;
+	int			i;
+
+	for (i = 0; i < whole(n); i += LANES)
+		STEP_4X1(false);
+	if (i < n)
+		STEP_4X1(true);
+	v_sum4(out, s0, s1, s2, s3);
+}
+
+#undef STEP_4X1
+
+#if V_TOKENS == 4
+
+#define STEP_TOKEN(t, tail) \
+	do { \
+		v16			xt = load_vector(x + t * ldx, i, n - i, tail); \
+		s##t##0 = accumulate(w0, xt, s##t##0, n - i, tail); \
+		s##t##1 = accumulate(w1, xt, s##t##1, n - i, tail); \
+		s##t##2 = accumulate(w2, xt, s##t##2, n - i, tail); \
+		s##t##3 = accumulate(w3, xt, s##t##3, n - i, tail); \
+	} while (0)
+#define STEP_4X4(tail) \
+	do { \
+		v16			w0 = load_row(w[0], i, n - i, half, tail); \
+		v16			w1 = load_row(w[1], i, n - i, half, tail); \
+		v16			w2 = load_row(w[2], i, n - i, half, tail); \
+		v16			w3 = load_row(w[3], i, n - i, half, tail); \
+		STEP_TOKEN(0, tail); \
+		STEP_TOKEN(1, tail); \
+		STEP_TOKEN(2, tail); \
+		STEP_TOKEN(3, tail); \
+	} while (0)
+
+/* Four rows times four vectors, out[16]. */
+static INLINE void
+dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half)
+{
+	v16			s00 = v_set1(0.0f);
+	v16			s01 = s00,
+				s02 = s00,
+				s03 = s00,
+				s10 = s00,
+				s11 = s00,
+				s12 = s00,
+				s13 = s00,
+				s20 = s00,
+				s21 = s00,
+				s22 = s00,
+				s23 = s00,
+				s30 = s00,
+				s31 = s00,
+				s32 = s00,
+				s33 = s00;
+	int			i;
+
+	for (i = 0; i < whole(n); i += LANES)
+		STEP_4X4(false);
+	if (i < n)
+		STEP_4X4(true);
+	v_sum4(out, s00, s01, s02, s03);
+	v_sum4(out + 4, s10, s11, s12, s13);
+	v_sum4(out + 8, s20, s21, s22, s23);
+	v_sum4(out + 12, s30, s31, s32, s33);
+}
+
+#undef STEP_4X4
+#undef STEP_TOKEN
+
+#else
+
+#define STEP_2X2(tail) \
+	do { \
+		v16			w0 = load_row(w[0], i, n - i, half, tail); \
+		v16			w1 = load_row(w[1], i, n - i, half, tail); \
+		v16			x0 = load_vector(x, i, n - i, tail); \
+		v16			x1 = load_vector(x + ldx, i, n - i, tail); \
+		s00 = accumulate(w0, x0, s00, n - i, tail); \
+		s01 = accumulate(w1, x0, s01, n - i, tail); \
+		s10 = accumulate(w0, x1, s10, n - i, tail); \
+		s11 = accumulate(w1, x1, s11, n - i, tail); \
+	} while (0)
+
+/* Two rows times two vectors, out[4] as x0 w0, x0 w1, x1 w0, x1 w1. */
+static INLINE void
+dots_2x2(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half)
+{
+	v16			s00 = v_set1(0.0f);
+	v16			s01 = s00;
+	v16			s10 = s00;
+	v16			s11 = s00;
+	int			i;
+
+	for (i = 0; i < whole(n); i += LANES)
+		STEP_2X2(false);
+	if (i < n)
+		STEP_2X2(true);
+	v_sum4(out, s00, s01, s10, s11);
+}
+
+#undef STEP_2X2
+
+/* Four rows times two vectors, out[8]. */
+static INLINE void
+dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half)
+{
+	float		upper[4];
+	float		lower[4];
+
+	dots_2x2(upper, w, x, ldx, n, half);
+	dots_2x2(lower, w + 2, x, ldx, n, half);
+	for (int t = 0; t < 2; t++)
+	{
+		memcpy(out + 4 * t, upper + 2 * t, 2 * sizeof(float));
+		memcpy(out + 4 * t + 2, lower + 2 * t, 2 * sizeof(float));
+	}
+}
+
+#endif							/* V_TOKENS */
+
+/*
+ * y[t * ldy + r] = row r of w times vector t of x.  Four rows are four chains
+ * of additions and four streams of memory; they stay in the cache while the
+ * tokens go by.  A last set of fewer rows repeats its last row and drops the
+ * surplus sums.
+ */
+static INLINE void
+dots(float *y, size_t ldy, const void *w, size_t ldw, int n_rows,
+	 const float *x, size_t ldx, int n_tokens, int n, const bool half)
+{
+	size_t		row_bytes = ldw * (half ? sizeof(uint16_t) : sizeof(float));
+
+	for (int r = 0; r < n_rows; r += 4)
+	{
+		int			n_out = n_rows - r < 4 ? n_rows - r : 4;
+		const void *row[4];
+		float		out[4 * V_TOKENS];
+		int			t = 0;
+
+		for (int k = 0; k < 4; k++)
+			row[k] = (const char *) w + (size_t) (r + (k < n_out ? k : n_out - 1)) * row_bytes;
+		for (; t + V_TOKENS <= n_tokens; t += V_TOKENS)
+		{
+			dots_many(out, row, x + t * ldx, ldx, n, half);
+			for (int k = 0; k < V_TOKENS; k++)
+				memcpy(y + (t + k) * ldy + r, out + 4 * k, n_out * sizeof(float));
+		}
+		for (; t < n_tokens; t++)
+		{
+			dots_4x1(out, row, x + t * ldx, n, half);
+			memcpy(y + t * ldy + r, out, n_out * sizeof(float));
+		}
+	}
+}
+
+static void
+attn_scores(float *s, size_t lds, const float *q, size_t ldq, int n_q,
+			const uint16_t *k, size_t ldk, int n_pos, int head_dim)
+{
+	dots(s, lds, k, ldk, n_pos, q, ldq, n_q, head_dim, true);
+}
+
+static void
+matmul_f16(float *y, size_t ldy, const uint16_t *w, int cols, int row_begin, int row_end,
+		   const float *x, size_t ldx, int n_tokens)
+{
+	dots(y + row_begin, ldy, w + (size_t) row_begin * (size_t) cols, (size_t) cols,
+		 row_end - row_begin, x, ldx, n_tokens, cols, true);
+}
+
+static void
+matmul_f32(float *y, size_t ldy, const float *w, int cols, int row_begin, int row_end,
+		   const float *x, size_t ldx, int n_tokens)
+{
+	dots(y + row_begin, ldy, w + (size_t) row_begin * (size_t) cols, (size_t) cols,
+		 row_end - row_begin, x, ldx, n_tokens, cols, false);
+}
+
+/* The members of a table that are defined here. */
+#define LANES_MEMBERS \
+	.quantize = quantize, \
+	.rms_norm = rms_norm, \
+	.relu2_gate = relu2_gate, \
+	.add = add, \
+	.rope_neox = rope_neox, \
+	.f32_to_f16 = f32_to_f16, \
+	.f16_to_f32 = f16_to_f32, \
+	.bf16_to_f32 = bf16_to_f32, \
+	.attn_scores = attn_scores, \
+	.softmax = softmax, \
+	.attn_values = attn_values, \
+	.matmul_f16 = matmul_f16, \
+	.matmul_f32 = matmul_f32
+
+#endif							/* BN_LANES_H */

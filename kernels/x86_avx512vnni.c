@@ -1,0 +1,629 @@
+/*-------------------------------------------------------------------------
+ *
+ * x86_avx512vnni.c
+ *	  Kernels for x86-64 with AVX-512 F, DQ, BW, VL and VNNI.
+ *
+ * vpdpbusd multiplies unsigned by signed bytes and adds four neighbouring
+ * products to an int32.  The weights' codes 0 .. 2 are the unsigned operand,
+ * so a sum of products comes out too large by the sum of the activations,
+ * which bn_quant has.  One register holds four columns of 16 rows; the four
+ * activations are one word, the same for all rows.
+ *
+ * kernels/x86_avx512vnni.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "cpu.h"
+#include "tables.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512dq,avx512bw,avx512vl,avx512vnni"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512dq,avx512bw,avx512vl,avx512vnni")
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+
+typedef __m512 v16;
+typedef __m512i i16;
+
+/* the lowest n of 16 bits, 0 <= n <= 16 */
+static INLINE __mmask16
+first_lanes(int n)
+{
+	return (__mmask16) ((1u << n) - 1);
+}
+
+static INLINE v16
+v_set1(float f)
+{
+	return _mm512_set1_ps(f);
+}
+
+static INLINE v16
+v_load(const float *p)
+{
+	return _mm512_loadu_ps(p);
+}
+
+static INLINE v16
+v_load_n(const float *p, int n)
+{
+	return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+
+static INLINE void
+v_store(float *p, v16 v)
+{
+	_mm512_storeu_ps(p, v);
+}
+
+static INLINE void
+v_store_n(float *p, v16 v, int n)
+{
+	_mm512_mask_storeu_ps(p, first_lanes(n), v);
+}
+
+static INLINE v16
+v_load_half(const uint16_t *p)
+{
+	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) p));
+}
+
+static INLINE v16
+v_load_half_n(const uint16_t *p, int n)
+{
+	return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+
+static INLINE __m256i
+to_half(v16 v)
+{
+	return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static INLINE void
+v_store_half(uint16_t *p, v16 v)
+{
+	_mm256_storeu_si256((__m256i *) p, to_half(v));
+}
+
+static INLINE void
+v_store_half_n(uint16_t *p, v16 v, int n)
+{
+	_mm256_mask_storeu_epi16(p, first_lanes(n), to_half(v));
+}
+
+static INLINE v16
+from_bfloat(__m256i v)
+{
+	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+}
+
+static INLINE v16
+v_load_bfloat(const uint16_t *p)
+{
+	return from_bfloat(_mm256_loadu_si256((const __m256i *) p));
+}
+
+static INLINE v16
+v_load_bfloat_n(const uint16_t *p, int n)
+{
+	return from_bfloat(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+
+static INLINE v16
+v_add(v16 a, v16 b)
+{
+	return _mm512_add_ps(a, b);
+}
+
+static INLINE v16
+v_sub(v16 a, v16 b)
+{
+	return _mm512_sub_ps(a, b);
+}
+
+static INLINE v16
+v_mul(v16 a, v16 b)
+{
+	return _mm512_mul_ps(a, b);
+}
+
+static INLINE v16
+v_fma(v16 a, v16 b, v16 c)
+{
+	return _mm512_fmadd_ps(a, b, c);
+}
+
+static INLINE v16
+v_max(v16 a, v16 b)
+{
+	return _mm512_max_ps(a, b);
+}
+
+static INLINE v16
+v_abs(v16 a)
+{
+	return _mm512_abs_ps(a);
+}
+
+static INLINE v16
+v_round(v16 a)
+{
+	return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static INLINE v16
+v_first(int n, v16 a, v16 b)
+{
+	return _mm512_mask_blend_ps(first_lanes(n), b, a);
+}
+
+static INLINE v16
+v_scale(v16 p, v16 n)
+{
+	__m512i		exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+
+	return _mm512_mul_ps(p, _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23)));
+}
+
+static INLINE v16
+v_keep_from(v16 v, v16 x, v16 low)
+{
+	return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, low, _CMP_GE_OQ), v);
+}
+
+static INLINE float
+v_sum(v16 v)
+{
+	__m256		s8 = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+	__m128		s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+	__m128		s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+
+	return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
+}
+
+static INLINE float
+v_largest(v16 v)
+{
+	return _mm512_reduce_max_ps(v);
+}
+
+static INLINE void
+v_sum4(float *out, v16 a, v16 b, v16 c, v16 d)
+{
+	/* a and b, then c and d, with 8 lanes left each */
+	v16			ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44),
+								   _mm512_shuffle_f32x4(a, b, 0xee));
+	v16			cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44),
+								   _mm512_shuffle_f32x4(c, d, 0xee));
+
+	/* all of them with 4 lanes left each, then 2, then 1 */
+	v16			s4 = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88),
+								   _mm512_shuffle_f32x4(ab, cd, 0xdd));
+	v16			s2 = _mm512_add_ps(s4, _mm512_permute_ps(s4, 0x4e));
+	v16			s1 = _mm512_add_ps(s2, _mm512_permute_ps(s2, 0xb1));
+
+	_mm512_mask_compressstoreu_ps(out, 0x1111, s1);
+}
+
+static INLINE i16
+i_zero(void)
+{
+	return _mm512_setzero_si512();
+}
+
+static INLINE i16
+i_add(i16 a, i16 b)
+{
+	return _mm512_add_epi32(a, b);
+}
+
+static INLINE int32_t
+i_sum(i16 a)
+{
+	return _mm512_reduce_add_epi32(a);
+}
+
+static INLINE i16
+i_round(v16 v)
+{
+	return _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v);
+}
+
+static INLINE void
+i_store_int8(int8_t *p, i16 a)
+{
+	_mm_storeu_si128((__m128i *) p, _mm512_cvtsepi32_epi8(a));
+}
+
+static INLINE void
+i_store_int8_n(int8_t *p, i16 a, int n)
+{
+	_mm_mask_storeu_epi8(p, first_lanes(n), _mm512_cvtsepi32_epi8(a));
+}
+
+#define V_TOKENS 4
+
+#include "lanes.h"
+
+/*
+ * The kernels of ternary matrices.
+ *
+ * CHUNK_TOKENS sums of PAIR groups are kept in int32 while the columns go by
+ * in parts of PART_BLOCKS blocks, whose codes are unpacked once, into the
+ * first level of cache, for all tokens of the chunk.
+ */
+#define CHUNK_TOKENS 64
+#define TILE_TOKENS 8
+#define PART_BLOCKS 16
+#define PAIR 2
+#define PAIR_ROWS (PAIR * BN_TILE_ROWS)
+
+/* how far ahead of the use the weights of a single token are asked for */
+#define PREFETCH_BYTES 1024
+
+/* four activations for all 16 rows */
+static INLINE __m512i
+spread(const int8_t *q)
+{
+	int32_t		word;
+
+	memcpy(&word, q, sizeof(word));
+	return _mm512_set1_epi32(word);
+}
+
+/* columns 4 j .. 4 j + 3 of a tile */
+static INLINE __m512i
+codes(__m512i tile, const int j)
+{
+	__m512i		mask = _mm512_set1_epi8(3);
+
+	return _mm512_and_si512(j == 0 ? tile : _mm512_srli_epi16(tile, 2 * j), mask);
+}
+
+/* Writes the outputs of one group for one token. */
+static INLINE void
+store_group(float *y, __m512i sum, float scale, int n_rows)
+{
+	__m512		v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(scale));
+
+	if (n_rows >= BN_TILE_ROWS)
+		_mm512_storeu_ps(y, v);
+	else
+		_mm512_mask_storeu_ps(y, first_lanes(n_rows), v);
+}
+
+/*
+ * One token, n_groups groups from g on, each a stream of its own.  The codes
+ * need not even be shifted into place: with the mask alone they count 1, 4, 16
+ * or 64 fold, still as an unsigned byte, and so does the sum of each place.
+ * (At most 2^17 per block and place: no overflow below 262144 columns.)
+ */
+#define STEP_GROUP(g) \
+	do { \
+		__m512i		tile = _mm512_loadu_si512(w + g * group_bytes + b * BN_TILE_BYTES); \
+		_mm_prefetch((const char *) w + g * group_bytes + b * BN_TILE_BYTES + PREFETCH_BYTES, \
+					 _MM_HINT_T0); \
+		s##g##0 = _mm512_dpbusd_epi32(s##g##0, _mm512_and_si512(tile, mask0), q0); \
+		s##g##1 = _mm512_dpbusd_epi32(s##g##1, _mm512_and_si512(tile, mask1), q1); \
+		s##g##2 = _mm512_dpbusd_epi32(s##g##2, _mm512_and_si512(tile, mask2), q2); \
+		s##g##3 = _mm512_dpbusd_epi32(s##g##3, _mm512_and_si512(tile, mask3), q3); \
+	} while (0)
+#define SUM_GROUP(g) \
+	_mm512_sub_epi32(_mm512_add_epi32(_mm512_add_epi32(s##g##0, _mm512_srai_epi32(s##g##1, 2)), \
+									  _mm512_add_epi32(_mm512_srai_epi32(s##g##2, 4), \
+													   _mm512_srai_epi32(s##g##3, 6))), \
+					 _mm512_set1_epi32(info->sum))
+
+static INLINE void
+single_token(float *y, const uint8_t *w, size_t n_blocks, float w_scale,
+			 const int8_t *q, const bn_quant *info, const int n_groups, int n_rows)
+{
+	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
+	float		scale = info->scale * w_scale;
+	__m512i		mask0 = _mm512_set1_epi8(0x03);
+	__m512i		mask1 = _mm512_set1_epi8(0x0c);
+	__m512i		mask2 = _mm512_set1_epi8(0x30);
+	__m512i		mask3 = _mm512_set1_epi8((char) 0xc0);
+	__m512i		s00 = _mm512_setzero_si512();
+	__m512i		s01 = s00,
+				s02 = s00,
+				s03 = s00,
+				s10 = s00,
+				s11 = s00,
+				s12 = s00,
+				s13 = s00,
+				s20 = s00,
+				s21 = s00,
+				s22 = s00,
+				s23 = s00,
+				s30 = s00,
+				s31 = s00,
+				s32 = s00,
+				s33 = s00;
+
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		__m512i		q0 = spread(q + b * BN_TILE_COLS);
+		__m512i		q1 = spread(q + b * BN_TILE_COLS + 4);
+		__m512i		q2 = spread(q + b * BN_TILE_COLS + 8);
+		__m512i		q3 = spread(q + b * BN_TILE_COLS + 12);
+
+		STEP_GROUP(0);
+		if (n_groups == 4)
+		{
+			STEP_GROUP(1);
+			STEP_GROUP(2);
+			STEP_GROUP(3);
+		}
+	}
+	store_group(y, SUM_GROUP(0), scale, n_rows);
+	if (n_groups == 4)
+	{
+		store_group(y + 16, SUM_GROUP(1), scale, n_rows - 16);
+		store_group(y + 32, SUM_GROUP(2), scale, n_rows - 32);
+		store_group(y + 48, SUM_GROUP(3), scale, n_rows - 48);
+	}
+}
+
+#undef STEP_GROUP
+#undef SUM_GROUP
+
+/* Unpacks a part of two groups: [4 n_blocks][PAIR] registers. */
+static INLINE void
+unpack_pair(__m512i *out, const uint8_t *w0, const uint8_t *w1, size_t n_blocks)
+{
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		__m512i		tile0 = _mm512_loadu_si512(w0 + b * BN_TILE_BYTES);
+		__m512i		tile1 = _mm512_loadu_si512(w1 + b * BN_TILE_BYTES);
+
+		out[0] = codes(tile0, 0);
+		out[1] = codes(tile1, 0);
+		out[2] = codes(tile0, 1);
+		out[3] = codes(tile1, 1);
+		out[4] = codes(tile0, 2);
+		out[5] = codes(tile1, 2);
+		out[6] = codes(tile0, 3);
+		out[7] = codes(tile1, 3);
+		out += 8;
+	}
+}
+
+/*
+ * Where the codes of a tile come from: from unpack_pair, or, if there are only
+ * a few tokens, straight from the weights.
+ */
+typedef struct pair_source
+{
+	const __m512i *unpacked;	/* or NULL */
+	const uint8_t *w0;
+	const uint8_t *w1;
+} pair_source;
+
+#define STEP_TOKEN(t) \
+	if (n_tokens > t) \
+	{ \
+		__m512i		qt = spread(q + t * ldq + b * BN_TILE_COLS + 4 * j); \
+		s##t##0 = _mm512_dpbusd_epi32(s##t##0, c0, qt); \
+		s##t##1 = _mm512_dpbusd_epi32(s##t##1, c1, qt); \
+	}
+#define LOAD_TOKEN(t) \
+	__m512i		s##t##0 = zero; \
+	__m512i		s##t##1 = zero; \
+	if (n_tokens > t) \
+	{ \
+		s##t##0 = _mm512_load_si512(sums + t * PAIR_ROWS); \
+		s##t##1 = _mm512_load_si512(sums + t * PAIR_ROWS + BN_TILE_ROWS); \
+	}
+#define STORE_TOKEN(t) \
+	if (n_tokens > t) \
+	{ \
+		_mm512_store_si512(sums + t * PAIR_ROWS, s##t##0); \
+		_mm512_store_si512(sums + t * PAIR_ROWS + BN_TILE_ROWS, s##t##1); \
+	}
+#define STEP_COLUMNS(column) \
+	do { \
+		const int	j = column; \
+		__m512i		c0 = unpacked ? from.unpacked[8 * b + 2 * j] : codes(tile0, j); \
+		__m512i		c1 = unpacked ? from.unpacked[8 * b + 2 * j + 1] : codes(tile1, j); \
+		STEP_TOKEN(0); \
+		STEP_TOKEN(1); \
+		STEP_TOKEN(2); \
+		STEP_TOKEN(3); \
+		STEP_TOKEN(4); \
+		STEP_TOKEN(5); \
+		STEP_TOKEN(6); \
+		STEP_TOKEN(7); \
+	} while (0)
+
+/* sums[n_tokens][PAIR_ROWS] += two groups times n_tokens tokens */
+static INLINE void
+pair_tile(int32_t *sums, pair_source from, size_t n_blocks,
+		  const int8_t *q, size_t ldq, const int n_tokens, const bool unpacked)
+{
+	__m512i		zero = _mm512_setzero_si512();
+
+	LOAD_TOKEN(0);
+	LOAD_TOKEN(1);
+	LOAD_TOKEN(2);
+	LOAD_TOKEN(3);
+	LOAD_TOKEN(4);
+	LOAD_TOKEN(5);
+	LOAD_TOKEN(6);
+	LOAD_TOKEN(7);
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		__m512i		tile0 = zero;
+		__m512i		tile1 = zero;
+
+		if (!unpacked)
+		{
+			tile0 = _mm512_loadu_si512(from.w0 + b * BN_TILE_BYTES);
+			tile1 = _mm512_loadu_si512(from.w1 + b * BN_TILE_BYTES);
+			_mm_prefetch((const char *) from.w0 + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T0);
+			_mm_prefetch((const char *) from.w1 + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T0);
+		}
+		STEP_COLUMNS(0);
+		STEP_COLUMNS(1);
+		STEP_COLUMNS(2);
+		STEP_COLUMNS(3);
+	}
+	STORE_TOKEN(0);
+	STORE_TOKEN(1);
+	STORE_TOKEN(2);
+	STORE_TOKEN(3);
+	STORE_TOKEN(4);
+	STORE_TOKEN(5);
+	STORE_TOKEN(6);
+	STORE_TOKEN(7);
+}
+
+#undef STEP_TOKEN
+#undef LOAD_TOKEN
+#undef STORE_TOKEN
+#undef STEP_COLUMNS
+
+static INLINE void
+pair_tokens(int32_t *sums, pair_source from, size_t n_blocks,
+			const int8_t *q, size_t ldq, int n_tokens, const bool unpacked)
+{
+	switch (n_tokens)
+	{
+		case 1:
+			pair_tile(sums, from, n_blocks, q, ldq, 1, unpacked);
+			break;
+		case 2:
+			pair_tile(sums, from, n_blocks, q, ldq, 2, unpacked);
+			break;
+		case 3:
+			pair_tile(sums, from, n_blocks, q, ldq, 3, unpacked);
+			break;
+		case 4:
+			pair_tile(sums, from, n_blocks, q, ldq, 4, unpacked);
+			break;
+		case 5:
+			pair_tile(sums, from, n_blocks, q, ldq, 5, unpacked);
+			break;
+		case 6:
+			pair_tile(sums, from, n_blocks, q, ldq, 6, unpacked);
+			break;
+		case 7:
+			pair_tile(sums, from, n_blocks, q, ldq, 7, unpacked);
+			break;
+		default:
+			pair_tile(sums, from, n_blocks, q, ldq, TILE_TOKENS, unpacked);
+			break;
+	}
+}
+
+static void
+few_tokens(int32_t *sums, const uint8_t *w0, const uint8_t *w1, size_t n_blocks,
+		   const int8_t *q, size_t ldq, int n_tokens)
+{
+	pair_source from = {NULL, w0, w1};
+
+	pair_tokens(sums, from, n_blocks, q, ldq, n_tokens, false);
+}
+
+static void
+many_tokens(int32_t *sums, const uint8_t *w0, const uint8_t *w1, size_t n_blocks,
+			const int8_t *q, size_t ldq, int n_tokens)
+{
+	__m512i		unpacked[PART_BLOCKS * 4 * PAIR];
+	pair_source from = {unpacked, NULL, NULL};
+
+	for (size_t b = 0; b < n_blocks; b += PART_BLOCKS)
+	{
+		size_t		n = n_blocks - b < PART_BLOCKS ? n_blocks - b : PART_BLOCKS;
+
+		unpack_pair(unpacked, w0 + b * BN_TILE_BYTES, w1 + b * BN_TILE_BYTES, n);
+		for (int t = 0; t < n_tokens; t += TILE_TOKENS)
+			pair_tokens(sums + t * PAIR_ROWS, from, n, q + t * ldq + b * BN_TILE_COLS, ldq,
+						n_tokens - t < TILE_TOKENS ? n_tokens - t : TILE_TOKENS, true);
+	}
+}
+
+static void
+ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w_scale,
+			 int group_begin, int group_end,
+			 const int8_t *q, const bn_quant *info, int n_tokens)
+{
+	size_t		n_blocks = bn_ternary_blocks((size_t) cols);
+	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
+	size_t		ldq = bn_quant_stride((size_t) cols);
+
+	if (n_tokens == 1)
+	{
+		int			g = group_begin;
+
+		for (; g + 4 <= group_end; g += 4)
+			single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q, info,
+						 4, rows - g * BN_TILE_ROWS);
+		for (; g < group_end; g++)
+			single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q, info,
+						 1, rows - g * BN_TILE_ROWS);
+		return;
+	}
+
+	for (int t0 = 0; t0 < n_tokens; t0 += CHUNK_TOKENS)
+	{
+		int			n = n_tokens - t0 < CHUNK_TOKENS ? n_tokens - t0 : CHUNK_TOKENS;
+
+		for (int g = group_begin; g < group_end; g += PAIR)
+		{
+			_Alignas(64) int32_t sums[CHUNK_TOKENS * PAIR_ROWS];
+
+			/* a last group without a second is its own second */
+			const uint8_t *w0 = w + g * group_bytes;
+			const uint8_t *w1 = g + 1 < group_end ? w0 + group_bytes : w0;
+
+			memset(sums, 0, (size_t) n * PAIR_ROWS * sizeof(int32_t));
+			if (n <= TILE_TOKENS)
+				few_tokens(sums, w0, w1, n_blocks, q + t0 * ldq, ldq, n);
+			else
+				many_tokens(sums, w0, w1, n_blocks, q + t0 * ldq, ldq, n);
+
+			for (int t = 0; t < n; t++)
+			{
+				const bn_quant *it = &info[t0 + t];
+				float	   *out = y + (t0 + t) * ldy + g * BN_TILE_ROWS;
+
+				for (int k = 0; k < PAIR && g + k < group_end; k++)
+				{
+					__m512i		sum = _mm512_load_si512(sums + t * PAIR_ROWS + k * BN_TILE_ROWS);
+
+					store_group(out + k * BN_TILE_ROWS,
+								_mm512_sub_epi32(sum, _mm512_set1_epi32(it->sum)),
+								it->scale * w_scale, rows - (g + k) * BN_TILE_ROWS);
+				}
+			}
+		}
+	}
+}
+
+const bn_kernels bn_kernels_avx512vnni = {
+	.name = "avx512vnni",
+	.description = "x86-64 with AVX-512 and VNNI",
+	.supported = bn_cpu_has_avx512vnni,
+	.ternary_gemm = ternary_gemm,
+	LANES_MEMBERS
+};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif							/* __x86_64__ */
