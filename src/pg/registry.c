@@ -659,7 +659,6 @@ BitnetPinModel(MemoryContext context, const char *name)
 
 	check_name(name);
 	attach_registry();
-	release_stale_mappings();
 
 	if (file_has_changed(name))
 		(void) load_model(name, LOAD_REFRESH);
@@ -675,6 +674,8 @@ BitnetPinModel(MemoryContext context, const char *name)
 	m->model.pins++;
 	dlist_push_head(&pins, &pin->node);
 	MemoryContextRegisterResetCallback(context, &pin->callback);
+
+	release_stale_mappings();
 	return pin->model;
 }
 

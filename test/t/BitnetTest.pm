@@ -1,0 +1,92 @@
+# What the TAP tests share: model files, servers with the extension, and
+# looking at what a server has in shared memory.
+package BitnetTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use File::Copy;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+our @EXPORT = qw(make_model replace_model start_server segments backend_pid wait_until);
+
+# Writes a random model; returns the path.  A small one unless options say
+# otherwise.
+sub make_model
+{
+	my ($path, @options) = @_;
+
+	system_or_bail($ENV{BITNET_MAKE_MODEL}, qw(--layers 2 --hidden 128 --ffn 256 --heads 2
+		  --kv 1 --vocab 600 --ctx 512), @options, $path);
+	return $path;
+}
+
+# Puts another file in the place of a model, as one should: by renaming.
+sub replace_model
+{
+	my ($path, @options) = @_;
+
+	make_model("$path.new", @options);
+	rename("$path.new", $path) or die "could not rename: $!";
+}
+
+# A running server with the extension.  Its segments are files in its own data
+# directory, so that tests can tell whether any is left over.
+sub start_server
+{
+	my ($name, %args) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	mkdir $node->basedir . '/models';
+	$node->append_conf('postgresql.conf',
+			"bitnet.model_directory = '" . $node->basedir . "/models'\n"
+		  . "dynamic_shared_memory_type = mmap\n"
+		  . "min_dynamic_shared_memory = 0\n"
+		  . "bitnet.kv_cache_size = 64MB\n"
+		  . ($args{conf} // ''));
+	$args{before_start}->($node) if $args{before_start};
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION bitnet');
+	return $node;
+}
+
+# Sizes of the images that the server has in memory, sorted.  What is smaller
+# is PostgreSQL's own, or an image too small to be told from it.
+sub segments
+{
+	my ($node) = @_;
+	my @sizes = sort { $a <=> $b } grep { $_ > 1024 * 1024 }
+	  map { -s $_ } glob $node->data_dir . '/pg_dynshmem/mmap.*';
+
+	return @sizes;
+}
+
+sub backend_pid
+{
+	my ($session) = @_;
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+
+	$pid =~ s/\s//g;
+	return $pid;
+}
+
+# Waits until the code returns true; false after the usual time limit.
+sub wait_until
+{
+	my ($code) = @_;
+	my $limit = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	while (time < $limit)
+	{
+		return 1 if $code->();
+		usleep(10_000);
+	}
+	return 0;
+}
+
+1;
