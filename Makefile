@@ -88,7 +88,7 @@ $(BUILD)/make_model: $(BUILD)/test/make_model.o $(CORE_ARCHIVE)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 .PHONY: unit-programs tools
-unit-programs: $(UNIT_TESTS) $(FUZZ_TESTS)
+unit-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(BUILD)/make_model
 tools: $(BUILD)/make_model
 
 # The default model
