@@ -71,7 +71,7 @@ table_mask(uint64_t n)
 {
 	uint32_t	size = 16;
 
-	while (size < n * 2)
+	while (size < n + n / 2)
 		size *= 2;
 	return size - 1;
 }

@@ -28,9 +28,9 @@ typedef struct bn_merge
 #define BN_NO_RANK UINT32_MAX
 
 /*
- * No search looks at more entries than this.  Tables are at most half full and
- * hashes mix well, so only a file made for the purpose needs more; it is
- * refused when the table is built.
+ * No search looks at more entries than this.  Tables are at most two
+ * thirds full and hashes mix well, so only a file made for the purpose needs
+ * more; it is refused when the table is built.
  */
 #define BN_MAX_PROBES 1024
 
