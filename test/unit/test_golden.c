@@ -7,8 +7,8 @@
  * into a whole step now and then, and random weights spread it.  So a result
  * is either the same to six digits or, rarely, off by a few percent of the
  * logits' standard deviation, while any real mistake is off by more than 20.
- * Every case must be within the bounds of the rare ones, and most cases must
- * be the same.
+ * Every case must be within the bounds of the rare ones, and some cases of
+ * every model must be the same.
  *
  * The cases of test/golden are always run; those outside the repository (real
  * vocabulary, other engines) where they exist.
@@ -27,11 +27,11 @@
 #define MAX_RMS 0.03
 #define MAX_ERROR 0.15
 #define SAME_RMS 1e-5			/* nothing was rounded another way */
+#define MIN_SAME 2				/* prompts of each model, the short ones at least */
 
 /* The scalar kernels are slow; that they equal the others is tested elsewhere. */
 #define SCALAR_TOKENS 33
 
-static int	n_compared;
 static int	n_same;
 
 static int32_t
@@ -63,7 +63,6 @@ check_logits(const char *what, const float *logits, const float *expected, int n
 	}
 	rms = sqrt(sum / n) / std;
 	largest /= std;
-	n_compared++;
 	n_same += rms <= SAME_RMS;
 	ok(rms <= MAX_RMS && largest <= MAX_ERROR, "%s: logits: rms %.2g %%, max %.2g %% of std",
 	   what, 100 * rms, 100 * largest);
@@ -282,7 +281,9 @@ test_golden_file(const char *name)
 	{
 		ok(m.file_bytes == g.file_bytes && m.file_checksum == g.file_checksum,
 		   "%s: make_model writes the same bytes everywhere", name);
+		n_same = 0;
 		run_prompts(name, &m, &g, best, INT32_MAX);
+		ok(n_same >= MIN_SAME, "%s: %d of %d logits are the same", name, n_same, g.n_cases);
 		run_requests(name, &m, &g, best);
 		if (scalar != best)
 			run_prompts(name, &m, &g, scalar, SCALAR_TOKENS);
@@ -470,6 +471,5 @@ main(int argc, char **argv)
 	test_golden_file("sixbit");
 	test_golden_file("odd");
 	test_vectors();
-	ok(2 * n_same > n_compared, "logits are the same in %d of %d cases", n_same, n_compared);
 	return done_testing();
 }
