@@ -174,12 +174,22 @@ heap_down(candidate *heap, size_t n, size_t at, candidate c)
 
 	while ((child = 4 * at + 1) < n)
 	{
-		size_t		end = child + 4 < n ? child + 4 : n;
 		size_t		best = child;
 
-		for (child++; child < end; child++)
-			if (heap[child] < heap[best])
-				best = child;
+		if (child + 3 < n)
+		{
+			/* without branches, which would be mispredicted half of the time */
+			size_t		a = child + (heap[child + 1] < heap[child]);
+			size_t		b = child + 2 + (heap[child + 3] < heap[child + 2]);
+
+			best = heap[b] < heap[a] ? b : a;
+		}
+		else
+		{
+			for (child++; child < n; child++)
+				if (heap[child] < heap[best])
+					best = child;
+		}
 		if (heap[best] >= c)
 			break;
 		heap[at] = heap[best];
