@@ -6,6 +6,9 @@
 The vocabulary is trained here on a few lines of our own.
 """
 import random
+import sys
+
+sys.dont_write_bytecode = True
 
 from split_reference import ALPHABET, c_string, split
 
