@@ -1,0 +1,130 @@
+# Cancel, timeouts and termination while a model is loaded or waited for.
+#
+# A load is held in the middle by stopping its process: what the process would
+# do then is decided by what it finds when it goes on.
+
+use strict;
+use warnings;
+
+use BitnetTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = start_server('cancel');
+my $models = $node->basedir . '/models';
+my $observer = $node->background_psql('postgres');
+
+# Large enough that its load takes a good part of a second
+make_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads 8 --kv 4 --vocab 60000));
+
+my $use = "SELECT bitnet_count_tokens('x', 'big')";
+my $is_loaded = "SELECT state FROM bitnet_models WHERE name = 'big'";
+
+sub holds_lock
+{
+	my ($pid, $granted) = @_;
+
+	return $observer->query_safe(
+		"SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype = 'advisory' AND granted = $granted") == 1;
+}
+
+# Starts a load in a session and stops the process in the middle of it.
+sub stopped_load
+{
+	my ($session, $query) = @_;
+	my $pid = backend_pid($session);
+
+	$session->query_until(qr/started/, "\\echo started\n$query;\n\\echo finished\n");
+	die 'no load' unless wait_until(sub { holds_lock($pid, 'true') });
+	kill 'STOP', $pid;
+	return $pid;
+}
+
+# What the session says at the end of that query.
+sub end_of_query
+{
+	my ($session) = @_;
+	my $errors;
+
+	$session->query_until(qr/finished/, '');
+	$errors = $session->{stderr};
+	$session->{stderr} = '';
+	return $errors;
+}
+
+# Cancelled while loading
+my $loader = $node->background_psql('postgres', on_error_stop => 0);
+my $pid = stopped_load($loader, $use);
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+kill 'CONT', $pid;
+my $start = time;
+like(end_of_query($loader), qr/ERROR:  canceling statement due to user request/,
+	'a load can be cancelled');
+cmp_ok(time - $start, '<', 1, 'at once');
+is_deeply([ segments($node) ], [], 'and leaves nothing in memory');
+is($loader->query_safe($is_loaded), 'available', 'nor in the list');
+is($observer->query_safe("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), '0',
+	'nor a lock');
+
+# A timeout while loading
+$loader->query_safe('SET statement_timeout = 30');
+$loader->query($use);
+like($loader->{stderr}, qr/canceling statement due to statement timeout/,
+	'a statement timeout acts while loading');
+$loader->{stderr} = '';
+$loader->query_safe('SET statement_timeout = 0');
+is_deeply([ segments($node) ], [], 'and leaves nothing in memory either');
+
+# Waiting for another session's load
+$pid = stopped_load($loader, $use);
+my $waiter = $node->background_psql('postgres', on_error_stop => 0);
+my $waiter_pid = backend_pid($waiter);
+
+$waiter->query_until(qr/started/, "\\echo started\n$use;\n\\echo finished\n");
+ok(wait_until(sub { holds_lock($waiter_pid, 'false') }), 'a second session waits for the load');
+is($observer->query_safe("SELECT wait_event_type || ' ' || wait_event || ' ' || (pg_blocking_pids(pid) = ARRAY[$pid])::text FROM pg_stat_activity WHERE pid = $waiter_pid"),
+	'Lock advisory true', 'which can be seen, and for whom');
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($waiter_pid)");
+like(end_of_query($waiter), qr/canceling statement due to user request/, 'the wait can be cancelled');
+
+$waiter->query_safe('SET lock_timeout = 100');
+$waiter->query($use);
+like($waiter->{stderr}, qr/canceling statement due to lock timeout/, 'lock_timeout acts');
+$waiter->{stderr} = '';
+$waiter->query_safe('SET lock_timeout = 0; SET statement_timeout = 100');
+$waiter->query($use);
+like($waiter->{stderr}, qr/canceling statement due to statement timeout/, 'statement_timeout acts');
+$waiter->{stderr} = '';
+$waiter->query_safe('SET statement_timeout = 0');
+
+# The loader is terminated: the waiter takes over
+$waiter->query_until(qr/started/, "\\echo started\n$use;\n\\echo finished\n");
+ok(wait_until(sub { holds_lock($waiter_pid, 'false') }), 'it waits once more');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+kill 'CONT', $pid;
+is(end_of_query($waiter), '', 'when the loader is terminated, the waiter loads the model');
+is($waiter->query_safe($is_loaded), 'loaded', 'which is loaded then');
+is($waiter->query_safe("SELECT loads FROM bitnet_models WHERE name = 'big'"), '1', 'once');
+is(scalar(segments($node)), 1, 'one image is in memory');
+eval { $loader->quit };
+
+# While a changed file is loaded, others go on with the old image
+$loader = $node->background_psql('postgres', on_error_stop => 0);
+replace_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads 8 --kv 4 --vocab 50000));
+$pid = stopped_load($loader, $use);
+is($waiter->query_safe("SELECT bitnet_count_tokens('x', 'big') > 0"), 't',
+	'a reload does not hold up the others');
+is($waiter->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '60000',
+	'which use the image that is there');
+kill 'CONT', $pid;
+is(end_of_query($loader), '', 'the reload ends well');
+$waiter->query_safe($use);
+is($waiter->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '50000',
+	'and everybody uses the new image');
+is(scalar(segments($node)), 1, 'of which there is one');
+
+$_->quit for $loader, $waiter, $observer;
+$node->stop;
+done_testing();
