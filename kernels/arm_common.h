@@ -432,12 +432,12 @@ sum_block(group_sum s, const uint8_t *w, int8x16_t q)
 	return step(s, tile_codes(tile, 3), q, 3);
 }
 
-/* One token, n_groups groups, each a stream of its own. */
+/* One token, n_groups groups that are step groups apart, each a stream. */
 static INLINE void
 single_token(float *y, const uint8_t *w, size_t n_blocks, float w_scale,
-			 const int8_t *q, const bn_quant *info, const int n_groups, int n_rows)
+			 const int8_t *q, const bn_quant *info, const int n_groups, int step, int n_rows)
 {
-	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
+	size_t		step_bytes = (size_t) step * n_blocks * BN_TILE_BYTES;
 	int32_t		sums[4 * BN_TILE_ROWS] = {0};
 
 	for (size_t part = 0; part < n_blocks; part += PART_BLOCKS)
@@ -455,11 +455,11 @@ single_token(float *y, const uint8_t *w, size_t n_blocks, float w_scale,
 
 			s0 = sum_block(s0, p, qb);
 			if (n_groups > 1)
-				s1 = sum_block(s1, p + group_bytes, qb);
+				s1 = sum_block(s1, p + step_bytes, qb);
 			if (n_groups > 2)
 			{
-				s2 = sum_block(s2, p + 2 * group_bytes, qb);
-				s3 = sum_block(s3, p + 3 * group_bytes, qb);
+				s2 = sum_block(s2, p + 2 * step_bytes, qb);
+				s3 = sum_block(s3, p + 3 * step_bytes, qb);
 			}
 		}
 		add_sums(sums, s0);
@@ -472,8 +472,8 @@ single_token(float *y, const uint8_t *w, size_t n_blocks, float w_scale,
 		}
 	}
 	for (int g = 0; g < n_groups; g++)
-		store_group(y + g * BN_TILE_ROWS, sums + g * BN_TILE_ROWS, info, w_scale,
-					n_rows - g * BN_TILE_ROWS);
+		store_group(y + g * step * BN_TILE_ROWS, sums + g * BN_TILE_ROWS, info, w_scale,
+					n_rows - g * step * BN_TILE_ROWS);
 }
 
 /* Unpacks a part of a group: [4 n_blocks]. */
@@ -570,14 +570,16 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 
 	if (n_tokens == 1)
 	{
+		/* long streams far from each other, which hardware prefetch can follow */
+		int			step = (group_end - group_begin) / STREAMS;
 		int			g = group_begin;
 
-		for (; g + STREAMS <= group_end; g += STREAMS)
+		for (; g < group_begin + step; g++)
 			single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q, info,
-						 STREAMS, rows - g * BN_TILE_ROWS);
-		for (; g < group_end; g++)
+						 STREAMS, step, rows - g * BN_TILE_ROWS);
+		for (g = group_begin + STREAMS * step; g < group_end; g++)
 			single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q, info,
-						 1, rows - g * BN_TILE_ROWS);
+						 1, 0, rows - g * BN_TILE_ROWS);
 		return;
 	}
 

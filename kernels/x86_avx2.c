@@ -326,7 +326,7 @@ i_store_int8_n(int8_t *p, i16 a, int n)
 #define PART_BLOCKS 10
 
 /* how far ahead of the use the weights are asked for */
-#define PREFETCH_BYTES 1024
+#define PREFETCH_BYTES 512
 
 /* four activations for 8 rows */
 static INLINE __m256i
@@ -379,7 +379,7 @@ store_group(float *y, const int32_t *sums, const bn_quant *info, float w_scale, 
 		v_store_n(y, v, n_rows);
 }
 
-/* One token, n_groups groups, each a stream of its own. */
+/* One token, n_groups groups that are step groups apart, each a stream. */
 #define STEP_HALF(s, w, offset) \
 	do { \
 		__m256i		tile = load_half_tile((w) + (offset)); \
@@ -390,7 +390,7 @@ store_group(float *y, const int32_t *sums, const bn_quant *info, float w_scale, 
 	} while (0)
 #define STEP_GROUP(g) \
 	do { \
-		const uint8_t *p = w + g * group_bytes + b * BN_TILE_BYTES; \
+		const uint8_t *p = w + g * step_bytes + b * BN_TILE_BYTES; \
 		_mm_prefetch((const char *) p + PREFETCH_BYTES, _MM_HINT_T0); \
 		STEP_HALF(s##g##0, p, 0); \
 		STEP_HALF(s##g##1, p, 32); \
@@ -403,9 +403,9 @@ store_group(float *y, const int32_t *sums, const bn_quant *info, float w_scale, 
 
 static INLINE void
 single_token(float *y, const uint8_t *w, size_t n_blocks, float w_scale,
-			 const int8_t *q, const bn_quant *info, const int n_groups, int n_rows)
+			 const int8_t *q, const bn_quant *info, const int n_groups, int step, int n_rows)
 {
-	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
+	size_t		step_bytes = (size_t) step * n_blocks * BN_TILE_BYTES;
 	int32_t		sums[4 * BN_TILE_ROWS] = {0};
 
 	for (size_t part = 0; part < n_blocks; part += PART_BLOCKS)
@@ -444,8 +444,8 @@ single_token(float *y, const uint8_t *w, size_t n_blocks, float w_scale,
 		}
 	}
 	for (int g = 0; g < n_groups; g++)
-		store_group(y + g * BN_TILE_ROWS, sums + g * BN_TILE_ROWS, info, w_scale,
-					n_rows - g * BN_TILE_ROWS);
+		store_group(y + g * step * BN_TILE_ROWS, sums + g * BN_TILE_ROWS, info, w_scale,
+					n_rows - g * step * BN_TILE_ROWS);
 }
 
 #undef STEP_HALF
@@ -597,14 +597,16 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 
 	if (n_tokens == 1)
 	{
+		/* long streams far from each other, which hardware prefetch can follow */
+		int			step = (group_end - group_begin) / 4;
 		int			g = group_begin;
 
-		for (; g + 4 <= group_end; g += 4)
+		for (; g < group_begin + step; g++)
 			single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q, info,
-						 4, rows - g * BN_TILE_ROWS);
-		for (; g < group_end; g++)
+						 4, step, rows - g * BN_TILE_ROWS);
+		for (g = group_begin + 4 * step; g < group_end; g++)
 			single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q, info,
-						 1, rows - g * BN_TILE_ROWS);
+						 1, 0, rows - g * BN_TILE_ROWS);
 		return;
 	}
 

@@ -270,7 +270,7 @@ i_store_int8_n(int8_t *p, i16 a, int n)
 #define PAIR_ROWS (PAIR * BN_TILE_ROWS)
 
 /* how far ahead of the use the weights of a single token are asked for */
-#define PREFETCH_BYTES 1024
+#define PREFETCH_BYTES 512
 
 /* four activations for all 16 rows */
 static INLINE __m512i
@@ -304,15 +304,16 @@ store_group(float *y, __m512i sum, float scale, int n_rows)
 }
 
 /*
- * One token, n_groups groups from g on, each a stream of its own.  The codes
- * need not even be shifted into place: with the mask alone they count 1, 4, 16
- * or 64 fold, still as an unsigned byte, and so does the sum of each place.
- * (At most 2^17 per block and place: no overflow below 262144 columns.)
+ * One token, n_groups groups that are step groups apart, each a stream of its
+ * own.  The codes need not even be shifted into place: with the mask alone they
+ * count 1, 4, 16 or 64 fold, still as an unsigned byte, and so does the sum of
+ * each place.  (At most 2^17 per block and place: no overflow below 262144
+ * columns.)
  */
 #define STEP_GROUP(g) \
 	do { \
-		__m512i		tile = _mm512_loadu_si512(w + g * group_bytes + b * BN_TILE_BYTES); \
-		_mm_prefetch((const char *) w + g * group_bytes + b * BN_TILE_BYTES + PREFETCH_BYTES, \
+		__m512i		tile = _mm512_loadu_si512(w + g * step_bytes + b * BN_TILE_BYTES); \
+		_mm_prefetch((const char *) w + g * step_bytes + b * BN_TILE_BYTES + PREFETCH_BYTES, \
 					 _MM_HINT_T0); \
 		s##g##0 = _mm512_dpbusd_epi32(s##g##0, _mm512_and_si512(tile, mask0), q0); \
 		s##g##1 = _mm512_dpbusd_epi32(s##g##1, _mm512_and_si512(tile, mask1), q1); \
@@ -327,9 +328,10 @@ store_group(float *y, __m512i sum, float scale, int n_rows)
 
 static INLINE void
 single_token(float *y, const uint8_t *w, size_t n_blocks, float w_scale,
-			 const int8_t *q, const bn_quant *info, const int n_groups, int n_rows)
+			 const int8_t *q, const bn_quant *info, const int n_groups, int step, int n_rows)
 {
-	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
+	size_t		step_bytes = (size_t) step * n_blocks * BN_TILE_BYTES;
+	int			step_rows = step * BN_TILE_ROWS;
 	float		scale = info->scale * w_scale;
 	__m512i		mask0 = _mm512_set1_epi8(0x03);
 	__m512i		mask1 = _mm512_set1_epi8(0x0c);
@@ -370,9 +372,9 @@ single_token(float *y, const uint8_t *w, size_t n_blocks, float w_scale,
 	store_group(y, SUM_GROUP(0), scale, n_rows);
 	if (n_groups == 4)
 	{
-		store_group(y + 16, SUM_GROUP(1), scale, n_rows - 16);
-		store_group(y + 32, SUM_GROUP(2), scale, n_rows - 32);
-		store_group(y + 48, SUM_GROUP(3), scale, n_rows - 48);
+		store_group(y + step_rows, SUM_GROUP(1), scale, n_rows - step_rows);
+		store_group(y + 2 * step_rows, SUM_GROUP(2), scale, n_rows - 2 * step_rows);
+		store_group(y + 3 * step_rows, SUM_GROUP(3), scale, n_rows - 3 * step_rows);
 	}
 }
 
@@ -565,14 +567,16 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 
 	if (n_tokens == 1)
 	{
+		/* long streams far from each other, which hardware prefetch can follow */
+		int			step = (group_end - group_begin) / 4;
 		int			g = group_begin;
 
-		for (; g + 4 <= group_end; g += 4)
+		for (; g < group_begin + step; g++)
 			single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q, info,
-						 4, rows - g * BN_TILE_ROWS);
-		for (; g < group_end; g++)
+						 4, step, rows - g * BN_TILE_ROWS);
+		for (g = group_begin + 4 * step; g < group_end; g++)
 			single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q, info,
-						 1, rows - g * BN_TILE_ROWS);
+						 1, 0, rows - g * BN_TILE_ROWS);
 		return;
 	}
 
