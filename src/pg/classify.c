@@ -38,7 +38,7 @@ BitnetCheckLabels(const BitnetArgs *args)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("at least two labels are needed"),
-				 errdetail("There is no choice among %d.", args->n_labels)));
+				 errdetail("The number of labels is %d.", args->n_labels)));
 	for (i = 1; i < args->n_labels; i++)
 		for (j = 0; j < i; j++)
 			if (args->labels[i].length == args->labels[j].length &&

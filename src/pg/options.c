@@ -63,13 +63,13 @@ static const char *const overflow_choices[] = {"error", "truncate", NULL};
 
 static const ArgSpec arg_specs[] = {
 	{"max_tokens", ARG_INT, offsetof(BitnetArgs, max_tokens), 1, INT_MAX, false,
-	"at least 1", IN_LENGTH, NULL},
+	"between 1 and 2147483647", IN_LENGTH, NULL},
 	{"temperature", ARG_REAL, offsetof(BitnetArgs, temperature), 0, DBL_MAX, false,
 	"finite and at least 0", IN_LENGTH, NULL},
 	{"seed", ARG_BIGINT, offsetof(BitnetArgs, seed), 0, 0, false,
-	"a bigint", IN_LENGTH, NULL},
+	"between -9223372036854775808 and 9223372036854775807", IN_LENGTH, NULL},
 	{"top_k", ARG_INT, offsetof(BitnetArgs, top_k), 0, INT_MAX, false,
-	"at least 0", IN_SAMPLING, NULL},
+	"between 0 and 2147483647", IN_SAMPLING, NULL},
 	{"top_p", ARG_REAL, offsetof(BitnetArgs, top_p), 0, 1, true,
 	"greater than 0 and at most 1", IN_SAMPLING, NULL},
 	{"min_p", ARG_REAL, offsetof(BitnetArgs, min_p), 0, 1, false,
@@ -238,10 +238,19 @@ BitnetTakeArg(BitnetArgs *args, FunctionCallInfo fcinfo, int n, const char *name
 	}
 }
 
+/* As strcmp(). */
+static int
+compare_numeric(Numeric a, int64 b)
+{
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, NumericGetDatum(a),
+											 NumericGetDatum(int64_to_numeric(b))));
+}
+
 static int64
 jsonb_int(const ArgSpec *spec, const JsonbValue *value)
 {
 	Numeric		number;
+	bool		is_int;
 
 	if (value->type != jbvNumeric)
 		bad_type(spec, _("an integer"));
@@ -251,14 +260,10 @@ jsonb_int(const ArgSpec *spec, const JsonbValue *value)
 															  NumericGetDatum(number),
 															  Int32GetDatum(0)))))
 		bad_type(spec, _("an integer"));
-	if (spec->kind == ARG_INT)
-	{
-		double		approximate = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-																	 NumericGetDatum(number)));
-
-		if (!(approximate >= INT_MIN && approximate <= INT_MAX))
-			bad_value(spec);
-	}
+	is_int = spec->kind == ARG_INT;
+	if (compare_numeric(number, is_int ? PG_INT32_MIN : PG_INT64_MIN) < 0 ||
+		compare_numeric(number, is_int ? PG_INT32_MAX : PG_INT64_MAX) > 0)
+		bad_value(spec);
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(number)));
 }
 

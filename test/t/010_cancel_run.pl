@@ -1,0 +1,108 @@
+# Cancel, timeouts and termination while a model computes: in the prompt and in
+# the answer, of one text and of many.
+
+use strict;
+use warnings;
+
+use BitnetTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+# The promise is 250 ms; a busy test machine gets more before it counts.
+my $limit = 1.5;
+
+# One that takes seconds for a full context
+my $node = start_server('run', conf => "bitnet.kv_cache_size = 256MB\n");
+my $models = $node->basedir . '/models';
+
+make_model("$models/slow.gguf",
+	qw(--layers 8 --hidden 1024 --ffn 4096 --heads 16 --kv 4 --vocab 2000 --ctx 4096));
+
+my $long = "repeat('long text ', 700)";
+my %phases = (
+	'the prompt' => "SELECT bitnet_embed($long)",
+	'the answer' => "SELECT bitnet_generate('x', 4000, temperature => 1, options => '{\"raw\": true}')",
+	'many answers' =>
+	  "SELECT bitnet_generate(array_agg('text ' || i), 2000) FROM generate_series(1, 100) i",
+	'scoring' => "SELECT bitnet_classify($long, '{a,b,c}')",
+	'a summary in parts' => "SELECT bitnet_summarize(repeat('long text ', 5000))",
+	'rows' => "SELECT count(bitnet_generate('row ' || i, 500)) FROM generate_series(1, 1000) i",
+	'tokenising' => "SELECT bitnet_count_tokens(repeat('long text ', 20000000))");
+
+my $session = $node->background_psql('postgres', on_error_stop => 0);
+
+$session->query_safe("SET bitnet.model = 'slow'; SET client_min_messages = error");
+$session->query_safe("SELECT bitnet_count_tokens('x')");
+my $pid = backend_pid($session);
+my $contexts = "SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'bitnet call'";
+
+foreach my $phase (sort keys %phases)
+{
+	my ($start, $took);
+
+	$session->query_until(qr/started/, "\\echo started\n$phases{$phase};\n\\echo finished\n");
+	die "$phase: did not start"
+	  unless wait_until(sub {
+		$node->safe_psql('postgres',
+			"SELECT state = 'active' AND query LIKE 'SELECT %' FROM pg_stat_activity WHERE pid = $pid") eq 't';
+	});
+	usleep(300_000);
+	$start = time;
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+	$session->query_until(qr/finished/, '');
+	$took = time - $start;
+	like($session->{stderr}, qr/canceling statement due to user request/,
+		"$phase can be cancelled");
+	cmp_ok($took, '<', $limit, sprintf('at once (%.0f ms)', $took * 1000));
+	$session->{stderr} = '';
+
+	$session->query_safe('SET statement_timeout = 200');
+	$start = time;
+	$session->query($phases{$phase});
+	$took = time - $start;
+	like($session->{stderr}, qr/canceling statement due to statement timeout/,
+		"a timeout ends $phase");
+	cmp_ok($took, '<', 0.2 + $limit, sprintf('in time (%.0f ms)', $took * 1000));
+	$session->{stderr} = '';
+	$session->query_safe('SET statement_timeout = 0');
+	is($session->query_safe($contexts), '0', 'nothing is left behind');
+}
+
+is( $session->query_safe("SELECT bitnet_generate('x', 5) = bitnet_generate('x', 5)"),
+	't', 'the session goes on working');
+is($session->query_safe('SELECT pg_backend_pid()'), $pid, 'and is the same');
+
+# A savepoint catches a timeout
+is( $node->safe_psql('postgres', qq{
+DO \$\$
+BEGIN
+	SET LOCAL bitnet.model = 'slow';
+	SET LOCAL statement_timeout = 100;
+	PERFORM bitnet_generate('x', 4000);
+EXCEPTION WHEN query_canceled THEN
+	NULL;
+END \$\$;
+SELECT 'after';}), 'after', 'a block can catch it');
+
+# Termination in the middle
+$session->query_until(qr/started/, "\\echo started\n$phases{'many answers'};\n");
+usleep(300_000);
+my $start = time;
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+ok(wait_until(sub {
+	$node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") eq '0';
+}), 'a session can be terminated');
+cmp_ok(time - $start, '<', $limit + 1, 'at once');
+eval { $session->quit };
+
+# Nothing of all this disturbs the others
+is( $node->safe_psql('postgres',
+		"SELECT count(*), bool_and(loads = 1) FROM bitnet_models WHERE name = 'slow'"),
+	'1|t', 'the model stays loaded');
+like($node->safe_psql('postgres', "SET bitnet.model = 'slow'; SELECT bitnet_count_tokens('some text')"),
+	qr/^\d+$/, 'and usable');
+
+$node->stop;
+done_testing();

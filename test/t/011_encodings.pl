@@ -1,0 +1,79 @@
+# Databases of other encodings than UTF-8.
+
+use strict;
+use warnings;
+use utf8;
+
+use BitnetTest;
+use Encode qw(encode);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_server('encodings');
+my %texts = (
+	LATIN1 => 'Käse und Brötchen, naïve façade',
+	LATIN9 => 'zehn €, œuvre',
+	WIN1251 => 'Привет, мир',
+	EUC_JP => '日本語のテキスト',
+	SQL_ASCII => 'Käse 日本語');
+
+# A literal of the bytes of UTF-8, which the session's encoding makes of them
+sub literal
+{
+	my ($text) = @_;
+
+	return "convert_from('\\x" . unpack('H*', encode('UTF-8', $text)) . "', 'UTF8')";
+}
+
+# Tokens as a database in UTF-8 sees them
+my %tokens = map
+{
+	$_ => $node->safe_psql('postgres', 'SELECT bitnet_tokenize(' . literal($texts{$_}) . ')')
+} keys %texts;
+my $answer_of = "SELECT encode(convert_to(bitnet_generate('hello', 40, 1, 3), 'UTF8'), 'hex')";
+
+foreach my $encoding (sort keys %texts)
+{
+	my $db = lc "db_$encoding";
+	my $text = $encoding eq 'SQL_ASCII' ?
+	  "'" . encode('UTF-8', $texts{$encoding}) . "'" : literal($texts{$encoding});
+
+	$node->safe_psql('postgres',
+		"CREATE DATABASE $db ENCODING '$encoding' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+	$node->safe_psql($db, 'CREATE EXTENSION bitnet');
+
+	is($node->safe_psql($db, "SELECT bitnet_tokenize($text)"), $tokens{$encoding},
+		"$encoding: the tokens are those of the characters");
+	is($node->safe_psql($db, "SELECT bitnet_detokenize(bitnet_tokenize($text)) = $text"), 't',
+		"$encoding: there and back");
+	is($node->safe_psql($db, "SELECT starts_with($text, bitnet_truncate($text, 3)), bitnet_truncate($text, 1000) = $text"),
+		't|t', "$encoding: truncated between characters");
+	is($node->safe_psql($db, "SELECT bitnet_classify($text, ARRAY[$text, 'x']) IN ($text, 'x')"), 't',
+		"$encoding: labels");
+	is($node->safe_psql($db, "SELECT bitnet_embed($text) IS NOT NULL, bitnet_summarize($text, 5) IS NOT NULL, bitnet_chat(jsonb_build_array(jsonb_build_object('role', 'user', 'content', $text)), 5) IS NOT NULL"),
+		't|t|t', "$encoding: other functions");
+
+	# Whatever the model says is valid, with question marks for what is missing
+	is($node->safe_psql($db, "SELECT count(bitnet_generate(ARRAY[$text], 60, 1, s)) FROM generate_series(1, 20) s"),
+		'20', "$encoding: answers can be stored");
+	is($node->safe_psql($db, "SELECT bool_and(octet_length(convert(convert_to(a, '$encoding'), '$encoding', '$encoding')) > 0) FROM (SELECT bitnet_generate('hello', 60, 1, s) AS a FROM generate_series(1, 20) s) g"),
+		't', "$encoding: and are valid");
+}
+
+# In LATIN1 an answer is that of UTF-8, but for what LATIN1 lacks
+my $utf8 = pack('H*', $node->safe_psql('postgres', $answer_of));
+my $latin1 = pack('H*', $node->safe_psql('db_latin1', $answer_of));
+
+utf8::decode($utf8);
+utf8::decode($latin1);
+(my $expected = $utf8) =~ s/[^\x{00}-\x{ff}]/?/g;
+is($latin1, $expected, 'the answer is the same as in UTF-8, but for missing characters');
+isnt($utf8, $expected, 'of which there are some');
+
+# Bytes that are not UTF-8 are only possible in SQL_ASCII
+is( $node->safe_psql('db_sql_ascii', "SELECT bitnet_count_tokens(E'\\xff\\xfe\\x80') > 0, bitnet_embed(E'a\\xff') IS NOT NULL, bitnet_generate(E'\\xc3', 5) IS NOT NULL, bitnet_truncate(E'\\x80\\x80\\x80\\x80\\x80', 2) IS NOT NULL"),
+	't|t|t|t', 'bytes of no encoding');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,90 @@
+# Parallel workers, cursors, prepared statements, and a standby.
+
+use strict;
+use warnings;
+
+use BitnetTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_server('parallel', before_start => sub {
+	my ($node) = @_;
+
+	make_model($node->basedir . '/models/small.gguf');
+	make_model($node->basedir . '/models/wide.gguf', qw(--hidden 256));
+	$node->append_conf('postgresql.conf', "wal_level = replica\nmax_wal_senders = 3\n");
+	$node->append_conf('pg_hba.conf', "local replication all trust\n");
+});
+my $parallel = 'SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0;'
+  . ' SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;'
+  . " SET bitnet.model = 'small';";
+my $serial = "SET max_parallel_workers_per_gather = 0; SET bitnet.model = 'small';";
+
+$node->safe_psql('postgres', q{
+CREATE TABLE docs AS SELECT i AS id, 'document ' || i || repeat(' word', i % 7) AS body
+FROM generate_series(1, 200) i;
+ALTER TABLE docs SET (parallel_workers = 2);
+ANALYZE docs;});
+
+foreach my $call ("bitnet_classify(body, '{a,b,c}')", 'bitnet_embed(body, 4)',
+	'bitnet_generate(body, 5)', 'bitnet_summarize(body, 3)', 'bitnet_logprob(body)',
+	'bitnet_count_tokens(body)', "bitnet_similarity(body, 'x')")
+{
+	my $query = "SELECT md5(string_agg(r, ';' ORDER BY id)) FROM (SELECT id, $call\::text AS r FROM docs WHERE $call IS NOT NULL) s";
+
+	like($node->safe_psql('postgres', "$parallel EXPLAIN (ANALYZE, COSTS OFF) $query"),
+		qr/Workers Launched: 2/, "$call runs in parallel workers");
+	is($node->safe_psql('postgres', "$parallel $query"), $node->safe_psql('postgres', "$serial $query"),
+		'with the same results');
+}
+
+# A cursor keeps its model while others run
+is( $node->safe_psql('postgres', q{
+SET bitnet.model = 'small';
+BEGIN;
+DECLARE c CURSOR FOR SELECT bitnet_generate(body, 4) = (SELECT bitnet_generate(body, 4)) FROM docs ORDER BY id;
+FETCH 2 FROM c;
+SELECT bitnet_generate('other', 4, model => 'default') IS NOT NULL;
+FETCH 2 FROM c;
+COMMIT;}), "t\nt\nt\nt\nt", 'cursors');
+
+# A prepared statement follows the setting
+is( $node->safe_psql('postgres', q{
+SET plan_cache_mode = force_generic_plan;
+PREPARE p(text) AS SELECT array_length(bitnet_embed($1), 1);
+SET bitnet.model = 'small';
+EXECUTE p('text');
+SET bitnet.model = 'wide';
+EXECUTE p('text');}), "128\n256", 'a prepared statement uses the model of the day');
+
+# In a schema of the user's choice, with nothing of it in the search path
+is( $node->safe_psql('postgres', q{
+CREATE DATABASE elsewhere;}), '', 'another database');
+is( $node->safe_psql('elsewhere', q{
+CREATE SCHEMA ai;
+CREATE EXTENSION bitnet SCHEMA ai;
+SET search_path = '';
+CREATE TABLE public.t (body text, label text);
+CREATE TRIGGER t BEFORE INSERT ON public.t FOR EACH ROW
+	EXECUTE FUNCTION ai.bitnet_trigger('label', 'bitnet_classify', 'body', '{"labels": ["a", "b"]}');
+INSERT INTO public.t VALUES ('some text');
+SELECT label IN ('a', 'b'), ai.bitnet_summarize_agg(body) IS NOT NULL FROM public.t GROUP BY label;
+SELECT count(*) FROM ai.bitnet_check() WHERE status = 'error';}), "t|t\n0", 'works in any schema');
+
+# A hot standby answers too
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby, 'replay');
+my $query = "$serial SELECT md5(string_agg(bitnet_generate(body, 5), ';' ORDER BY id)) FROM docs";
+is($standby->safe_psql('postgres', $query), $node->safe_psql('postgres', $query),
+	'a standby gives the same answers');
+is($standby->safe_psql('postgres', "SELECT count(*) FROM bitnet_check() WHERE status = 'error'"), '0',
+	'and the doctor works there');
+
+$standby->stop;
+$node->stop;
+done_testing();
