@@ -10,6 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#define _DEFAULT_SOURCE			/* scandir */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
