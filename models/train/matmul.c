@@ -1,0 +1,240 @@
+/*-------------------------------------------------------------------------
+ *
+ * matmul.c
+ *	  Matrix products: a bfloat16 kernel of our own, or BLAS.
+ *
+ * The kernel makes tiles of 8 x 32 sums.  vdpbf16ps multiplies two pairs per
+ * lane, so operands are laid out with the two neighbours of the summed
+ * dimension side by side: "panels" [columns / 32][sum / 2][32][2].
+ *
+ * models/train/matmul.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "matmul.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifdef MM_BF16
+#include <immintrin.h>
+#else
+#include "blas.h"
+#endif
+
+void *
+mm_alloc(size_t bytes)
+{
+	size_t		rounded = (bytes + 4095) & ~(size_t) 4095;
+	void	   *p = aligned_alloc(4096, rounded ? rounded : 4096);
+
+	if (p == NULL)
+	{
+		fprintf(stderr, "trainer: out of memory (%zu bytes)\n", bytes);
+		exit(1);
+	}
+	memset(p, 0, rounded);
+	return p;
+}
+
+#ifdef MM_BF16
+
+#define TILE_M 8
+#define TILE_N 32
+
+/*
+ * c[8][32] (+)= a * b over "pairs" pairs.  Pair p of row m of a is at
+ * a[m * a_row + p * a_pair]; b is one panel.
+ */
+static inline __attribute__((always_inline)) void
+tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, size_t a_pair, const mm_t *b, int pairs, int add)
+{
+	const __m512i *panel = (const __m512i *) b;
+	__m512		sum[TILE_M][2];
+
+	for (int m = 0; m < TILE_M; m++)
+		sum[m][0] = sum[m][1] = _mm512_setzero_ps();
+	for (int p = 0; p < pairs; p++)
+	{
+		__m512bh	b0 = (__m512bh) _mm512_load_si512(panel + 2 * p);
+		__m512bh	b1 = (__m512bh) _mm512_load_si512(panel + 2 * p + 1);
+
+#pragma GCC unroll 8
+		for (int m = 0; m < TILE_M; m++)
+		{
+			__m512bh	v = (__m512bh) _mm512_set1_epi32((int) a[m * a_row + p * a_pair]);
+
+			sum[m][0] = _mm512_dpbf16_ps(sum[m][0], v, b0);
+			sum[m][1] = _mm512_dpbf16_ps(sum[m][1], v, b1);
+		}
+	}
+	for (int m = 0; m < TILE_M; m++)
+		for (int half = 0; half < 2; half++)
+		{
+			float	   *to = c + m * ldc + half * 16;
+
+			if (add)
+				sum[m][half] = _mm512_add_ps(sum[m][half], _mm512_loadu_ps(to));
+			_mm512_storeu_ps(to, sum[m][half]);
+		}
+}
+
+/* y[rows][columns] = a[rows][sum] * panels */
+static void
+rows_by_panels(float *y, const mm_t *a, const mm_t *panels, int rows, int columns, int sum)
+{
+	for (int n = 0; n < columns; n += TILE_N)
+		for (int t = 0; t < rows; t += TILE_M)
+			tile(y + (size_t) t * columns + n, columns, (const uint32_t *) (a + (size_t) t * sum), sum / 2, 1,
+				 panels + (size_t) n * sum, sum / 2, 0);
+}
+
+/* From rows x[sum][columns] to panels of "width" columns, 8 or 32. */
+static void
+make_panels(mm_t *restrict to, const mm_t *restrict x, int sum, int columns, int width)
+{
+	for (int p = 0; p < sum / 2; p++)
+	{
+		const mm_t *even = x + (size_t) (2 * p) * columns;
+		const mm_t *odd = even + columns;
+
+		for (int n = 0; n < columns; n += width)
+		{
+			mm_t	   *dst = to + (size_t) n * sum + (size_t) p * width * 2;
+
+			for (int i = 0; i < width; i += 8)
+			{
+				__m128i		e = _mm_loadu_si128((const __m128i *) (even + n + i));
+				__m128i		o = _mm_loadu_si128((const __m128i *) (odd + n + i));
+
+				_mm_store_si128((__m128i *) (dst + 2 * i), _mm_unpacklo_epi16(e, o));
+				_mm_store_si128((__m128i *) (dst + 2 * i + 8), _mm_unpackhi_epi16(e, o));
+			}
+		}
+	}
+}
+
+void
+mm_weight_init(mm_weight *w, int out, int in)
+{
+	w->out = out;
+	w->in = in;
+	w->forward = mm_alloc(sizeof(mm_t) * (size_t) out * in);
+	w->backward = mm_alloc(sizeof(mm_t) * (size_t) out * in);
+}
+
+void
+mm_weight_set(mm_weight *w, const real *values, int first, int last)
+{
+	size_t		in = w->in;
+
+	/* Forward sums over in: panels of 32 outputs. */
+	for (int n = first; n < last; n += TILE_N)
+		for (size_t k = 0; k < in; k += 2)
+		{
+			mm_t	   *dst = w->forward + n * in + k * TILE_N;
+
+			for (int i = 0; i < TILE_N; i++)
+			{
+				dst[2 * i] = mm_put(values[(n + i) * in + k]);
+				dst[2 * i + 1] = mm_put(values[(n + i) * in + k + 1]);
+			}
+		}
+	/* Backward sums over out: panels of 32 inputs. */
+	for (int n = first; n < last; n += 2)
+		for (size_t k = 0; k < in; k += TILE_N)
+		{
+			mm_t	   *dst = w->backward + k * w->out + (size_t) n * TILE_N;
+
+			for (int i = 0; i < TILE_N; i++)
+			{
+				dst[2 * i] = mm_put(values[n * in + k + i]);
+				dst[2 * i + 1] = mm_put(values[(n + 1) * in + k + i]);
+			}
+		}
+}
+
+void
+mm_forward(real *y, const mm_t *x, const mm_weight *w, int rows)
+{
+	rows_by_panels(y, x, w->forward, rows, w->out, w->in);
+}
+
+void
+mm_input_grad(real *dx, const mm_t *dy, const mm_weight *w, int rows)
+{
+	rows_by_panels(dx, dy, w->backward, rows, w->in, w->out);
+}
+
+#define GRAD_ROWS 512			/* rows summed at a time, for the caches */
+
+size_t
+mm_scratch_size(int rows, int out, int in)
+{
+	int			n = rows < GRAD_ROWS ? rows : GRAD_ROWS;
+
+	return (size_t) n * (out + in);
+}
+
+void
+mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, mm_t *scratch)
+{
+	for (int first = 0; first < rows; first += GRAD_ROWS)
+	{
+		int			n = rows - first < GRAD_ROWS ? rows - first : GRAD_ROWS;
+		mm_t	   *a = scratch;
+		mm_t	   *b = scratch + (size_t) n * out;
+
+		make_panels(a, dy + (size_t) first * out, n, out, TILE_M);
+		make_panels(b, x + (size_t) first * in, n, in, TILE_N);
+		for (int k = 0; k < in; k += TILE_N)
+			for (int m = 0; m < out; m += TILE_M)
+				tile(dw + (size_t) m * in + k, in, (const uint32_t *) (a + (size_t) m * n), 1, TILE_M,
+					 b + (size_t) k * n, n / 2, 1);
+	}
+}
+
+#else							/* BLAS */
+
+void
+mm_weight_init(mm_weight *w, int out, int in)
+{
+	w->out = out;
+	w->in = in;
+	w->forward = mm_alloc(sizeof(mm_t) * (size_t) out * in);
+	w->backward = w->forward;
+}
+
+void
+mm_weight_set(mm_weight *w, const real *values, int first, int last)
+{
+	size_t		in = w->in;
+
+	memcpy(w->forward + first * in, values + first * in, sizeof(real) * (last - first) * in);
+}
+
+void
+mm_forward(real *y, const mm_t *x, const mm_weight *w, int rows)
+{
+	blas_gemm(PLAIN, TRANSPOSED, rows, w->out, w->in, 1, x, w->in, w->forward, w->in, 0, y, w->out);
+}
+
+void
+mm_input_grad(real *dx, const mm_t *dy, const mm_weight *w, int rows)
+{
+	blas_gemm(PLAIN, PLAIN, rows, w->in, w->out, 1, dy, w->out, w->forward, w->in, 0, dx, w->in);
+}
+
+size_t
+mm_scratch_size(int rows, int out, int in)
+{
+	return 1;
+}
+
+void
+mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, mm_t *scratch)
+{
+	blas_gemm(TRANSPOSED, PLAIN, out, in, rows, 1, dy, out, x, in, 1, dw, in);
+}
+
+#endif
