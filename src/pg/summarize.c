@@ -36,7 +36,7 @@
 #define LEAST_ROOM 64
 
 /* In the aggregate: bytes of text for each token of context before a round. */
-#define BYTES_PER_CONTEXT_TOKEN 16
+#define BYTES_PER_CONTEXT_TOKEN 8
 
 typedef struct SummarizeState
 {
