@@ -687,6 +687,34 @@ test_dense(const char *name, dense_kind kind)
 	ok(same, "%s: %s of all lengths as scalar", table->name, name);
 }
 
+/*
+ * Products that vanish below zero leave -0 in all lanes.  A tail must not touch
+ * the lanes it does not reach: adding a padded +0 would lose the sign.
+ */
+static void
+test_negative_zero(void)
+{
+	bool		same = true;
+
+	for (int n = 17; n < 32; n++)
+	{
+		float		w[32];
+		float		x[32];
+		float		y = 1.0f;
+		float		expected = 1.0f;
+
+		for (int i = 0; i < n; i++)
+		{
+			w[i] = -0x1p-100f;
+			x[i] = 0x1p-100f;
+		}
+		scalar->matmul_f32(&expected, 1, w, n, 0, 1, x, (size_t) n, 1);
+		table->matmul_f32(&y, 1, w, n, 0, 1, x, (size_t) n, 1);
+		same = same && signbit(expected) && memcmp(&y, &expected, sizeof(y)) == 0;
+	}
+	ok(same, "%s: a tail keeps the -0 of lanes without an element", table->name);
+}
+
 static void
 test_table(void)
 {
@@ -706,6 +734,7 @@ test_table(void)
 	test_dense("attn_values", VALUES);
 	test_dense("matmul_f16", MATMUL_F16);
 	test_dense("matmul_f32", MATMUL_F32);
+	test_negative_zero();
 }
 
 /* The first table of the list that this CPU supports is the default. */
