@@ -10,16 +10,15 @@ use Test::More;
 
 my $node = start_server('pgvector');
 
-if ($node->safe_psql('postgres',
-		"SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") eq '0')
+# Where extensions are found by extension_destdir, pg_available_extensions does
+# not list them all; so just try.
+if ($node->psql('postgres', 'CREATE EXTENSION vector') != 0)
 {
 	$node->stop;
 	plan skip_all => 'pgvector is not installed';
 }
 
-my $d = $node->safe_psql('postgres', q{
-CREATE EXTENSION vector;
-SELECT array_length(bitnet_embed('x'), 1);});
+my $d = $node->safe_psql('postgres', "SELECT array_length(bitnet_embed('x'), 1)");
 
 $node->safe_psql('postgres', qq{
 CREATE TABLE docs (id int, body text, v vector($d), w vector(8));
