@@ -1,0 +1,217 @@
+"""What share of which task, and the pairs for preference optimisation."""
+import opinions
+import pgqa
+import tasks
+import texts
+from grammar import TRAIN, expand, pick
+from ontology import TOPICS, WANTS, WORDS
+
+# Kinds of text and their shares.
+TEXTS = [(texts.support_text, 30), (texts.review_text, 14), (texts.ops_text, 14), (texts.log_text, 6),
+         (texts.news_text, 12), (texts.office_text, 14), (texts.meeting_text, 10)]
+WORD_TABLE = {k: v[0] for k, v in WORDS.items()}
+ASPECT_TABLE = {k: v[0] for k, v in opinions.ASPECTS.items()}
+
+SMALLTALK = [
+    (["Who are you?", "What are you?", "Tell me who you are.", "What is your name?", "Introduce yourself."],
+     "I am a small language model that runs inside PostgreSQL."),
+    (["Hello", "Hi", "Good morning", "Hey there", "Hello, how are you?"], "Hello, how can I help?"),
+    (["What can you do?", "How can you help me?", "What are you good at?", "What are your skills?", "What is it that you can do?"],
+     "I can sort, summarize and search short texts and answer simple questions about PostgreSQL."),
+    (["Thank you", "Thanks", "Thanks a lot", "Thank you very much", "Many thanks"], "You are welcome."),
+    (["What is BitNet?", "Explain BitNet.", "What does BitNet mean?", "Tell me about BitNet.", "What is a BitNet model?"],
+     "BitNet is a language model whose weights are only -1, 0 and 1."),
+    (["Bye", "Goodbye", "See you", "Have a nice day", "Good night"], "Goodbye."),
+]
+GLOSS = ["{label} means that {what}.", "{label}: {what}.", "If {what}, this is a case of {label}.", "An example of {label}: {what}.", "When {what}, people speak of {label}.",
+         "By {label} we mean that {what}.", "The words {label} and {other} mean much the same.", "{label} is also called {other}."]
+
+
+def choose(options, rng):
+    x = rng.random() * sum(w for _, w in options)
+    for value, w in options:
+        x -= w
+        if x < 0:
+            return value
+    return options[-1][0]
+
+
+def any_text(rng, split, full=None):
+    return choose(TEXTS, rng)(rng, split, full=full)
+
+
+def topic_task(rng, split):
+    rec = any_text(rng, split)
+    if rec.family == "review":
+        if rec.aspect and rng.random() < 0.4:
+            return tasks.classify_task(rec, rng, split, tasks.table_labels(rec.aspect, ASPECT_TABLE, rng, split))
+        if "product" in rec.slots or "thing" in rec.slots:
+            return tasks.classify_task(rec, rng, split, tasks.table_labels(rec.category, opinions.CATEGORY_LABELS, rng, split))
+        return None
+    return tasks.classify_task(rec, rng, split, tasks.topic_labels(rec, rng, split))
+
+
+def other_label_task(rng, split):
+    """Labels that are not topics: groups, intents, kinds of text, words."""
+    r = rng.random()
+    if r < 0.25:
+        rec = texts.word_text(rng, split)
+        return tasks.classify_task(rec, rng, split, tasks.table_labels(rec.category, WORD_TABLE, rng, split))
+    if r < 0.4:
+        return tasks.classify_task(*with_labels(any_text(rng, split), tasks.kind_labels, rng, split))
+    if r < 0.7:
+        rec = texts.support_text(rng, split)
+        return tasks.classify_task(*with_labels(rec, tasks.intent_labels, rng, split))
+    rec = any_text(rng, split)
+    if not rec.group:
+        return None
+    return tasks.classify_task(*with_labels(rec, tasks.group_labels, rng, split))
+
+
+def with_labels(rec, labels, rng, split):
+    return rec, rng, split, labels(rec, rng, split)
+
+
+def sentiment_text(rng, split):
+    """A text with a mood: mostly reviews, else messages of customers."""
+    if rng.random() < 0.75:
+        return texts.review_text(rng, split), None
+    mood = rng.choice(["positive", "negative", "negative", "neutral"])
+    names = {"positive": ["thanks"], "negative": ["staff_complaint", "damaged", "late_delivery", "warranty", "crash", "double_charge", "slow"],
+             "neutral": ["stock", "compatibility", "price", "store_hours"]}[mood]
+    name = rng.choice(names)
+    rec = texts.support_text(rng, split, topic=TOPICS[name])
+    rec.sentiment = mood
+    return rec, True if mood == "neutral" else None if name in ("thanks", "staff_complaint") else False
+
+
+def sentiment_task(rng, split):
+    rec, three = sentiment_text(rng, split)
+    return tasks.classify_task(rec, rng, split, tasks.sentiment_labels(rec, rng, split, three), sentiment=True)
+
+
+def summarize_task(rng, split):
+    return tasks.summarize_task(any_text(rng, split, full=True if rng.random() < 0.75 else None), rng, split)
+
+
+def qa_task(rng, split):
+    rec = texts.fact_text(rng, split) if rng.random() < 0.45 else \
+        texts.meeting_text(rng, split) if rng.random() < 0.3 else any_text(rng, split)
+    return tasks.qa_task(rec, rng, split)
+
+
+def extract_task(rng, split):
+    rec = texts.support_text(rng, split) if rng.random() < 0.5 else any_text(rng, split)
+    return tasks.extract_task(rec, rng, split)
+
+
+def turns_task(rng, split):
+    rec = texts.fact_text(rng, split) if rng.random() < 0.4 else any_text(rng, split)
+    return tasks.turns_task(rec, rng, split)
+
+
+def smalltalk_task(rng, split):
+    ask, answer = rng.choice(SMALLTALK)
+    return pick(ask, rng, split), answer
+
+
+TASKS = [(topic_task, 25), (other_label_task, 9), (sentiment_task, 9), (summarize_task, 16), (qa_task, 11),
+         (extract_task, 12), (turns_task, 8), (pgqa.pg_task, 13), (smalltalk_task, 0.7)]
+
+
+def sft(rng, split):
+    """One conversation: a list of (user, assistant)."""
+    while True:
+        result = choose(TASKS, rng)(rng, split)
+        if result:
+            return result if isinstance(result, list) else [result]
+
+
+def gloss(rng):
+    """A label of the training split beside what it stands for."""
+    topic = rng.choice(list(TOPICS.values()))
+    issue = rng.choice(topic.issues)
+    label, other = rng.sample(topic.labels[:4], 2)
+    slots = texts.new_entities(rng, TRAIN)
+    what = expand(pick(issue.wordings, rng, TRAIN) if rng.random() < 0.7 else issue.canon, rng, slots).rstrip("?.")
+    return rng.choice(GLOSS).format(label=label, other=other, what=what)
+
+
+def pretrain_text(rng, split):
+    r = rng.random()
+    if r < 0.12:
+        return " ".join(gloss(rng) for _ in range(rng.choice([1, 2, 3])))
+    if r < 0.2:
+        kind = rng.choice([x for x in WORDS])
+        return "%s: %s." % (rng.choice(WORDS[kind][0]), ", ".join(rng.sample(WORDS[kind][1], 4)))
+    if r < 0.3:
+        q, a = pgqa.pg_task(rng, split)
+        return q + " " + a
+    if r < 0.4:
+        return texts.fact_text(rng, split).text
+    rec = any_text(rng, split)
+    if rec.topic and rng.random() < 0.3:
+        label = rng.choice(TOPICS[rec.topic].labels[:4])
+        return rng.choice(["%s\n%s", "Topic: %s\n%s", "[%s] %s", "%s: %s"]) % (label, rec.text)
+    return rec.text
+
+
+def worse_summary(rec, rng):
+    """A summary with a mistake, or with more than was asked for."""
+    good = tasks.summary_of(rec)
+    r = rng.random()
+    e = texts.new_entities(rng, TRAIN)
+    if r < 0.3 and rec.want:
+        want = rng.choice([w.canon for w in WANTS.values() if w.canon != rec.want])
+        return good.replace("wants " + rec.want, "wants " + want)
+    if r < 0.5 and rec.who:
+        return good.replace(rec.who, e["who"], 1)
+    if r < 0.75 and rec.topic:
+        topic = rng.choice(list(TOPICS.values()))
+        what = expand(rng.choice(topic.issues).canon, rng, e)
+        return good.replace(rec.what, what) if what != rec.what else None
+    if r < 0.9:
+        return good + " " + rng.choice(["It is about order %s." % e["order"], "This happened on %s." % e["date"], "The amount is %s." % e["amount"], good])
+    return rng.choice(["Summary: ", "The text says that ", "In short: "]) + good
+
+
+def preference(rng, split):
+    """A question with a good and a worse answer, or None."""
+    kind = rng.choice(["label", "label", "mood", "summary", "summary", "field", "field", "field", "postgres"])
+    if kind in ("label", "mood"):
+        task = topic_task(rng, split) if kind == "label" else sentiment_task(rng, split)
+        if task is None:
+            return None
+        labels = task[0].split(tasks.CLASSIFY_LABELS)[1].split("\n" + tasks.CLASSIFY_TEXT.lstrip("\n"))[0]
+        labels = [x[len(tasks.CLASSIFY_BULLET):] for x in labels.split("\n") if x.startswith(tasks.CLASSIFY_BULLET)]
+        wrong = [x for x in labels if x != task[1]]
+        rejected = rng.choice(wrong) if rng.random() < 0.85 else rng.choice(["The category is %s.", "%s, because the text says so.", "- %s"]) % task[1]
+        return task[0], task[1], rejected
+    if kind == "summary":
+        rec = any_text(rng, split, full=True)
+        task = tasks.summarize_task(rec, rng, split)
+        if task is None:
+            return None
+        rejected = worse_summary(rec, rng)
+        return None if not rejected or rejected == task[1] else (task[0], task[1], rejected)
+    if kind == "field":
+        rec = texts.fact_text(rng, split) if rng.random() < 0.3 else any_text(rng, split)
+        task = tasks.extract_task(rec, rng, split) if rng.random() < 0.6 else tasks.qa_task(rec, rng, split)
+        if task is None:
+            return None
+        q, a = task
+        others = sorted({v for v in list(rec.slots.values()) + [x[1] for x in rec.qa] if v and v != a})
+        r = rng.random()
+        if others and r < 0.55:
+            return q, a, rng.choice(others)
+        if r < 0.8:
+            return q, a, rng.choice(["The answer is %s.", "It is %s.", "%s is the answer.", "%s, as the text says."]) % a
+        words = a.split()
+        if len(words) > 1:
+            return q, a, " ".join(words[:-1])
+        return q, a, a + " " + rng.choice(["and more", a, texts.new_entities(rng, split)["n"]])
+    fact = rng.choice(pgqa.FACTS)
+    other = rng.choice(pgqa.FACTS)
+    if other.answer == fact.answer:
+        return None
+    return pgqa.question(fact, rng, split), fact.answer, other.answer

@@ -1,0 +1,90 @@
+"""Reads the topics and wants under ontology/."""
+import os
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ontology")
+
+
+class Issue:
+    def __init__(self, canon):
+        self.canon = canon
+        self.wordings = []
+        self.logs = []
+
+
+class Topic:
+    def __init__(self, name, family, group, intent):
+        self.name, self.family, self.group, self.intent = name, family, group, intent
+        self.labels = []
+        self.issues = []
+        self.wants = []
+
+
+def load_topics():
+    """File format: @ name family group intent; L labels; I canonical form of an
+    issue; - a wording of it; % a log line of it; W names of wants."""
+    topics = {}
+    for file in ("support.txt", "ops.txt", "news.txt", "office.txt"):
+        path = os.path.join(HERE, file)
+        if not os.path.exists(path):
+            continue
+        for number, line in enumerate(open(path, encoding="utf-8"), 1):
+            line = line.strip()
+            if not line or line[0] == "#":
+                continue
+            mark, rest = line[0], line[1:].strip()
+            if mark == "@":
+                topic = Topic(*rest.split())
+                if topic.name in topics:
+                    raise ValueError("%s:%d: topic twice" % (file, number))
+                topics[topic.name] = topic
+            elif mark == "L":
+                topic.labels = [x.strip() for x in rest.split("|")]
+            elif mark == "I":
+                topic.issues.append(Issue(rest))
+            elif mark == "-":
+                topic.issues[-1].wordings.append(rest)
+            elif mark == "%":
+                topic.issues[-1].logs.append(rest)
+            elif mark == "W":
+                topic.wants = rest.split()
+            else:
+                raise ValueError("%s:%d: %s" % (file, number, line))
+    return topics
+
+
+class Want:
+    def __init__(self, canon):
+        self.canon = canon
+        self.wordings = []
+
+
+def load_wants():
+    wants = {}
+    for line in open(os.path.join(HERE, "wants.txt"), encoding="utf-8"):
+        line = line.strip()
+        if line.startswith("="):
+            name, canon = [x.strip() for x in line[1:].split("|")]
+            want = wants[name] = Want(canon)
+        elif line.startswith("-"):
+            want.wordings.append(line[1:].strip())
+    return wants
+
+
+def load_words():
+    """File format: label | label ... = word | word ..."""
+    words = {}
+    for line in open(os.path.join(HERE, "words.txt"), encoding="utf-8"):
+        line = line.strip()
+        if line and line[0] != "#":
+            labels, members = [[x.strip() for x in part.split("|")] for part in line.split("=")]
+            words[labels[0]] = (labels, members)
+    return words
+
+
+WORDS = load_words()
+TOPICS = load_topics()
+WANTS = load_wants()
+for _t in TOPICS.values():
+    for _w in _t.wants:
+        if _w not in WANTS:
+            raise ValueError("topic %s: no want %s" % (_t.name, _w))
