@@ -28,7 +28,9 @@ CREATE TEMP TABLE eval_case (task text, id int, part text, input text, labels te
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     add_help=False, allow_abbrev=False)    # -h is psql's
+    parser.add_argument("--help", action="help")
     parser.add_argument("--cases", default=os.path.join(ROOT, "build", "eval", "cases.tsv"))
     parser.add_argument("--model", help="value of bitnet.model")
     parser.add_argument("--parts", action="store_true")
