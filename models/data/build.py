@@ -142,8 +142,9 @@ def main():
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "train"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pretrain", type=int, default=5000000, help="tokens of pretrain.bin")
-    parser.add_argument("--sft", type=int, default=7000000, help="tokens of sft.bin")
+    parser.add_argument("--sft", type=int, default=14000000, help="tokens of sft.bin")
     parser.add_argument("--dpo", type=int, default=10000, help="pairs of dpo.bin")
+    parser.add_argument("--vocab", help="a vocab.json to use instead of learning one")
     parser.add_argument("--vocab-texts", type=int, default=20000)
     args = parser.parse_args()
     start = time.time()
@@ -154,7 +155,10 @@ def main():
     paragraphs = [p for i, p in enumerate(paragraphs) if i % 100]
     print("%d paragraphs of prose, %.0f s" % (len(paragraphs), time.time() - start), flush=True)
     vocab_path = os.path.join(args.out, "vocab.json")
-    vocab = learn_vocab(args.seed, paragraphs, args.vocab_texts)
+    if args.vocab:
+        vocab = bpe.Vocab.load(args.vocab)
+    else:
+        vocab = learn_vocab(args.seed, paragraphs, args.vocab_texts)
     vocab.save(vocab_path)
     print("vocabulary of %d tokens, %.0f s" % (len(vocab.tokens), time.time() - start), flush=True)
     enc = Encoder(vocab)

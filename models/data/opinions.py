@@ -97,7 +97,7 @@ CATEGORY_LABELS = {
 }
 USES = ["I use it [every day|twice a week|at work]", "I bought it for my [mother|son|office]", "it was a present", "I have had it for {n} [weeks|months]",
         "my old one was {n} years old", "ordered it in {month}", "it replaced an old {product2}", "I got it on {date}", "we have two of them",
-        "it stands in our kitchen", "my neighbour has the same one", "I compared {n} models before", "I live in {city}", "bought online",
+        "it has a place next to the door", "my neighbour has the same one", "I compared {n} models before", "I live in {city}", "bought online",
         "this is my first {thing}", "I read {n2} reviews before"]
 REVIEW_WANTS = {
     "positive": [("others to buy it", ["everybody should buy it", "buy it, people", "I tell all to buy it", "others should get one too", "you should all buy one"]),

@@ -171,8 +171,15 @@ def new_entities(rng, split, category=None):
     return e
 
 
+def take_slots(rec, e, slots):
+    """The values that the finished text has: a sentence may have been dropped."""
+    rec.slots = {k: e[k] for k in sorted(slots.used) if e[k] in rec.text}
+    rec.who = rec.slots.get("who")
+
+
 def order_parts(rng, first, parts):
-    """first somewhere in front (mostly), the others in any order."""
+    """first somewhere in front (mostly), the others in any order, none twice."""
+    parts = list(dict.fromkeys(parts))
     rng.shuffle(parts)
     at = 0 if rng.random() < 0.5 else rng.randrange(len(parts) + 1)
     return parts[:at] + [first] + parts[at:]
@@ -248,8 +255,7 @@ def support_text(rng, split, topic=None, full=None):
                                   "Please help", "Problem", "Your {product}", "Urgent", "Message for you"])
             text = "Subject: " + expand(subject, rng, slots) + "\n\n" + text
     rec.text = w.finish(text)
-    rec.slots = {k: e[k] for k in sorted(slots.used)}
-    rec.who = e["who"] if "who" in slots.used else None
+    take_slots(rec, e, slots)
     rec.want = want.canon if has_want else None
     rec.sentiment = "positive" if topic.intent == "praise" else None
     return rec
@@ -266,8 +272,7 @@ def paragraph(w, slots, first, others, want=None):
 
 def done(rec, w, text, e, slots):
     rec.text = w.finish(text)
-    rec.slots = {k: e[k] for k in sorted(slots.used)}
-    rec.who = e["who"] if "who" in slots.used else None
+    take_slots(rec, e, slots)
     return rec
 
 
@@ -568,10 +573,11 @@ def review_text(rng, split, sentiment=None, full=None):
     text = w.join(paragraph(w, slots, verdict, said + uses, want))
     if sign:
         text += rng.choice(["\n", " "]) + sign
-    canon = {"positive": "the {product} is good", "negative": "the {product} is bad", "neutral": "the {product} is average"}[sentiment]
-    rec.what = unmark(expand(canon, rng, marked(e))) if "product" in slots.used else None
+    done(rec, w, text, e, slots)
+    if "product" in rec.slots:
+        rec.what = "the %s is %s" % (e["product"], {"positive": "good", "negative": "bad", "neutral": "average"}[sentiment])
     rec.want = want_canon if has_want else None
-    return done(rec, w, text, e, slots)
+    return rec
 
 
 def word_text(rng, split):
