@@ -62,7 +62,8 @@ $node->safe_psql('postgres',
 	q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'bitnet preload'});
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server does not mind the end of the worker');
 make_model($node->basedir . '/models/first.gguf', qw(--layers 8 --hidden 512 --ffn 2048 --heads 4 --vocab 30000));
-$node->restart('fast');
+$node->stop('fast');
+$node->start;
 $node->stop('fast');
 is_deeply([ segments($node) ], [], 'nothing is left in memory after shutdown');
 
