@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,16 +55,24 @@ dataset_open(dataset *ds, const char *path, int group, int vocab, uint64_t seed)
 	int			fd = open(path, O_RDONLY);
 	size_t		n = 0;
 	size_t		capacity = 1024;
+	uint8_t    *bytes;
 
 	memset(ds, 0, sizeof(*ds));
 	if (fd < 0 || fstat(fd, &st) != 0)
 		fail(path, "cannot be read");
 	if (st.st_size == 0)
 		fail(path, "is empty");
-	ds->bytes = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	bytes = mm_alloc(st.st_size);
+	for (off_t done = 0; done < st.st_size;)
+	{
+		ssize_t		n_read = read(fd, bytes + done, st.st_size - done);
+
+		if (n_read <= 0)
+			fail(path, "cannot be read");
+		done += n_read;
+	}
 	close(fd);
-	if (ds->bytes == MAP_FAILED)
-		fail(path, "cannot be mapped");
+	ds->bytes = bytes;
 	ds->at = malloc(sizeof(size_t) * capacity);
 	for (size_t at = 0; at < (size_t) st.st_size;)
 	{

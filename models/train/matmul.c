@@ -3,9 +3,13 @@
  * matmul.c
  *	  Matrix products: a bfloat16 kernel of our own, or BLAS.
  *
- * The kernel makes tiles of 8 x 32 sums.  vdpbf16ps multiplies two pairs per
+ * The kernels make tiles of 8 x 32 sums.  vdpbf16ps multiplies two pairs per
  * lane, so operands are laid out with the two neighbours of the summed
- * dimension side by side: "panels" [columns / 32][sum / 2][32][2].
+ * dimension side by side: "panels" [columns / 32][sum / 2][32][2].  Ternary
+ * weights are held as bytes code + 1 for vpdpbusd, which multiplies four pairs
+ * per lane, in panels [columns / 32][sum / 4][32][4]; the sum of the other
+ * operand is subtracted in the end.  There gradients become int8 as well, with
+ * one scale for each row: an error of about one percent that has no direction.
  *
  * models/train/matmul.c
  *
@@ -79,14 +83,21 @@ tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, size_t a_pair, const
 		}
 }
 
+#define BLOCK_ROWS 256			/* rows against all panels at a time, for the caches */
+
 /* y[rows][columns] = a[rows][sum] * panels */
 static void
 rows_by_panels(float *y, const mm_t *a, const mm_t *panels, int rows, int columns, int sum)
 {
-	for (int n = 0; n < columns; n += TILE_N)
-		for (int t = 0; t < rows; t += TILE_M)
-			tile(y + (size_t) t * columns + n, columns, (const uint32_t *) (a + (size_t) t * sum), sum / 2, 1,
-				 panels + (size_t) n * sum, sum / 2, 0);
+	for (int first = 0; first < rows; first += BLOCK_ROWS)
+	{
+		int			last = first + BLOCK_ROWS < rows ? first + BLOCK_ROWS : rows;
+
+		for (int n = 0; n < columns; n += TILE_N)
+			for (int t = first; t < last; t += TILE_M)
+				tile(y + (size_t) t * columns + n, columns, (const uint32_t *) (a + (size_t) t * sum), sum / 2, 1,
+					 panels + (size_t) n * sum, sum / 2, 0);
+	}
 }
 
 /* From rows x[sum][columns] to panels of "width" columns, 8 or 32. */
@@ -114,6 +125,113 @@ make_panels(mm_t *restrict to, const mm_t *restrict x, int sum, int columns, int
 	}
 }
 
+#ifdef __AVX512VNNI__
+
+#define MAX_TERNARY 4096		/* longest sum over ternary weights */
+
+/* c[8][32] = factor[row] * (a * b - sum[row]) over "fours" groups of four; a has rows of a_row groups */
+static inline __attribute__((always_inline)) void
+ternary_tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, const uint8_t *b, int fours,
+			 const int32_t *sum, const float *factor)
+{
+	const __m512i *panel = (const __m512i *) b;
+	__m512i		dot[TILE_M][2];
+
+	for (int m = 0; m < TILE_M; m++)
+		dot[m][0] = dot[m][1] = _mm512_set1_epi32(-sum[m]);
+	for (int p = 0; p < fours; p++)
+	{
+		__m512i		b0 = _mm512_load_si512(panel + 2 * p);
+		__m512i		b1 = _mm512_load_si512(panel + 2 * p + 1);
+
+#pragma GCC unroll 8
+		for (int m = 0; m < TILE_M; m++)
+		{
+			__m512i		v = _mm512_set1_epi32((int) a[m * a_row + p]);
+
+			dot[m][0] = _mm512_dpbusd_epi32(dot[m][0], b0, v);
+			dot[m][1] = _mm512_dpbusd_epi32(dot[m][1], b1, v);
+		}
+	}
+	for (int m = 0; m < TILE_M; m++)
+		for (int half = 0; half < 2; half++)
+			_mm512_storeu_ps(c + m * ldc + half * 16,
+							 _mm512_mul_ps(_mm512_cvtepi32_ps(dot[m][half]), _mm512_set1_ps(factor[m])));
+}
+
+static inline __m512
+load_bf16(const mm_t *x)
+{
+	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *) x)), 16));
+}
+
+/* One row as int8; "integers" are taken as they are.  Returns what a step is worth. */
+static float
+row_to_int8(const mm_t *x, int n, bool integers, int8_t *q, int32_t *sum)
+{
+	__m512i		total = _mm512_setzero_si512();
+	float		step = 1;
+
+	if (!integers)
+	{
+		__m512		max = _mm512_setzero_ps();
+
+		for (int i = 0; i < n; i += 16)
+			max = _mm512_max_ps(max, _mm512_abs_ps(load_bf16(x + i)));
+		step = _mm512_reduce_max_ps(max) / 127;
+		if (!(step > 0))
+			step = 1;
+	}
+	for (int i = 0; i < n; i += 16)
+	{
+		__m512i		v = _mm512_cvtps_epi32(_mm512_mul_ps(load_bf16(x + i), _mm512_set1_ps(1 / step)));
+
+		total = _mm512_add_epi32(total, v);
+		_mm_storeu_si128((__m128i *) (q + i), _mm512_cvtsepi32_epi8(v));
+	}
+	*sum = _mm512_reduce_add_epi32(total);
+	return step;
+}
+
+static void
+rows_by_ternary(float *y, const mm_t *a, const uint8_t *panels, int rows, int columns, int sum, bool integers)
+{
+	int8_t		q[BLOCK_ROWS * MAX_TERNARY] __attribute__((aligned(64)));
+	int32_t		total[BLOCK_ROWS];
+	float		factor[BLOCK_ROWS];
+
+	for (int first = 0; first < rows; first += BLOCK_ROWS)
+	{
+		int			n = rows - first < BLOCK_ROWS ? rows - first : BLOCK_ROWS;
+
+		for (int t = 0; t < n; t++)
+			factor[t] = row_to_int8(a + (size_t) (first + t) * sum, sum, integers, q + (size_t) t * sum, &total[t]);
+		for (int k = 0; k < columns; k += TILE_N)
+			for (int t = 0; t < n; t += TILE_M)
+				ternary_tile(y + (size_t) (first + t) * columns + k, columns, (const uint32_t *) (q + (size_t) t * sum),
+							 sum / 4, panels + (size_t) k * sum, sum / 4, total + t, factor + t);
+	}
+}
+
+static void
+set_ternary(mm_weight *w, const real *values, int first, int last)
+{
+	uint8_t    *forward = (uint8_t *) w->forward;
+	uint8_t    *backward = (uint8_t *) w->backward;
+	size_t		in = w->in;
+
+	for (size_t n = first; n < (size_t) last; n++)
+		for (size_t k = 0; k < in; k++)
+		{
+			uint8_t		code = (uint8_t) ((int) values[n * in + k] + 1);
+
+			forward[n / TILE_N * TILE_N * in + k / 4 * 4 * TILE_N + n % TILE_N * 4 + k % 4] = code;
+			backward[k / TILE_N * TILE_N * w->out + n / 4 * 4 * TILE_N + k % TILE_N * 4 + n % 4] = code;
+		}
+}
+
+#endif
+
 void
 mm_weight_init(mm_weight *w, int out, int in)
 {
@@ -124,10 +242,19 @@ mm_weight_init(mm_weight *w, int out, int in)
 }
 
 void
-mm_weight_set(mm_weight *w, const real *values, int first, int last)
+mm_weight_set(mm_weight *w, const real *values, int first, int last, bool ternary)
 {
 	size_t		in = w->in;
 
+	w->ternary = false;
+#ifdef __AVX512VNNI__
+	w->ternary = ternary && w->in <= MAX_TERNARY && w->out <= MAX_TERNARY;
+	if (w->ternary)
+	{
+		set_ternary(w, values, first, last);
+		return;
+	}
+#endif
 	/* Forward sums over in: panels of 32 outputs. */
 	for (int n = first; n < last; n += TILE_N)
 		for (size_t k = 0; k < in; k += 2)
@@ -157,12 +284,26 @@ mm_weight_set(mm_weight *w, const real *values, int first, int last)
 void
 mm_forward(real *y, const mm_t *x, const mm_weight *w, int rows)
 {
+#ifdef __AVX512VNNI__
+	if (w->ternary)
+	{
+		rows_by_ternary(y, x, (const uint8_t *) w->forward, rows, w->out, w->in, true);
+		return;
+	}
+#endif
 	rows_by_panels(y, x, w->forward, rows, w->out, w->in);
 }
 
 void
 mm_input_grad(real *dx, const mm_t *dy, const mm_weight *w, int rows)
 {
+#ifdef __AVX512VNNI__
+	if (w->ternary)
+	{
+		rows_by_ternary(dx, dy, (const uint8_t *) w->backward, rows, w->in, w->out, false);
+		return;
+	}
+#endif
 	rows_by_panels(dx, dy, w->backward, rows, w->in, w->out);
 }
 
@@ -206,7 +347,7 @@ mm_weight_init(mm_weight *w, int out, int in)
 }
 
 void
-mm_weight_set(mm_weight *w, const real *values, int first, int last)
+mm_weight_set(mm_weight *w, const real *values, int first, int last, bool ternary)
 {
 	size_t		in = w->in;
 

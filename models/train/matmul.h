@@ -8,7 +8,8 @@
  * (AVX512_BF16), else real numbers given to BLAS.  Sums are always real.
  * bfloat16 holds every integer up to 256, so ternary codes and int8
  * activations lose nothing, and the forward product of quantised operands is
- * exact; only gradients are rounded.
+ * exact; only gradients are rounded, and may be to int8 where they meet ternary
+ * weights (AVX512_VNNI).
  *
  * models/train/matmul.h
  *
@@ -17,6 +18,7 @@
 #ifndef TRAIN_MATMUL_H
 #define TRAIN_MATMUL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -42,6 +44,7 @@ typedef struct mm_weight
 {
 	int			out;
 	int			in;
+	bool		ternary;		/* held as bytes */
 	mm_t	   *forward;
 	mm_t	   *backward;
 } mm_weight;
@@ -81,8 +84,12 @@ extern void *mm_alloc(size_t bytes);
 /* Takes the memory for a matrix; out and in are multiples of 32. */
 extern void mm_weight_init(mm_weight *w, int out, int in);
 
-/* Prepares rows [first, last) of the values [out][in]; both multiples of 32. */
-extern void mm_weight_set(mm_weight *w, const real *values, int first, int last);
+/*
+ * Prepares rows [first, last) of the values [out][in]; both multiples of 32.
+ * "ternary" promises that all are -1, 0 or 1, and that operands of the forward
+ * product are integers from -127 to 127.
+ */
+extern void mm_weight_set(mm_weight *w, const real *values, int first, int last, bool ternary);
 
 /* y[rows][out] = x[rows][in] * w' */
 extern void mm_forward(real *y, const mm_t *x, const mm_weight *w, int rows);

@@ -165,7 +165,7 @@ matrix_prepare(model *m, matrix *x)
 		x->scale[i] = 1;
 	if (m->quant == QUANT_NONE)
 	{
-		mm_weight_set(&x->packed, w, 0, x->out);
+		mm_weight_set(&x->packed, w, 0, x->out, false);
 		return;
 	}
 	value = mm_alloc(sizeof(real) * n);
@@ -188,7 +188,7 @@ matrix_prepare(model *m, matrix *x)
 					m->frozen[x->at + i] = scale * value[i] - w[i];
 		}
 	}
-	mm_weight_set(&x->packed, value, 0, x->out);
+	mm_weight_set(&x->packed, value, 0, x->out, m->quant == QUANT_TERNARY);
 	free(value);
 }
 
@@ -206,7 +206,7 @@ model_prepare(model *m, int part, int parts)
 		for (size_t i = (size_t) first * c->dim; i < (size_t) last * c->dim; i++)
 			m->embedding_f16[i] = (real) (_Float16) embedding[i];
 	else
-		mm_weight_set(&m->head, embedding, first, last);
+		mm_weight_set(&m->head, embedding, first, last, false);
 }
 
 void

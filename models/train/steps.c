@@ -31,12 +31,13 @@ prepare_weights(trainer *tr)
 }
 
 bool
-next_batches(trainer *tr, dataset *ds, cursor *c, bool once)
+next_batches(trainer *tr, dataset *ds, cursor *c, int rows, bool once)
 {
 	bool		any = false;
 
 	for (int i = 0; i < tr->threads; i++)
 	{
+		tr->batch[i].max_rows = rows;
 		tr->groups[i] = dataset_fill(ds, c, &tr->batch[i], tr->model.config.context, once, tr->ids[i]);
 		any |= tr->groups[i] > 0;
 	}
@@ -236,7 +237,7 @@ evaluate(trainer *tr, dataset *ds, int64_t rows, real *log_p)
 	pass_result result = {0};
 	cursor		c = {0};
 
-	while (result.rows < rows && next_batches(tr, ds, &c, true))
+	while (result.rows < rows && next_batches(tr, ds, &c, tr->rows, true))
 	{
 		workers_run(tr, job_forward);
 		add_result(tr, &result);

@@ -29,6 +29,7 @@ typedef struct stage
 	const char *file;
 	const char *valid_file;
 	int			group;			/* 2: pairs of a good and a bad answer */
+	int			rows;			/* tokens of one thread in a step */
 	double		tokens;			/* how many to train on, over the epochs this takes */
 	double		peak;			/* learning rate */
 	double		decay;			/* weight decay of the first phase */
@@ -57,7 +58,7 @@ struct trainer
 	run_position at;
 	stage		stage[STAGES];
 	uint64_t	seed;
-	int			rows;			/* tokens that a thread takes in a step */
+	int			rows;			/* the most that a thread takes at a time */
 	const char *data_dir;
 	const char *out_dir;
 
@@ -104,8 +105,8 @@ extern double clock_seconds(void);
 /* steps.c */
 extern void prepare_weights(trainer *tr);
 
-/* The next batches of a data set, one for each thread; false at the end if "once". */
-extern bool next_batches(trainer *tr, dataset *ds, cursor *c, bool once);
+/* The next batches of a data set, one of at most "rows" tokens for each thread; false at the end if "once". */
+extern bool next_batches(trainer *tr, dataset *ds, cursor *c, int rows, bool once);
 
 /* One step of training; returns the norm of the gradient. */
 extern double train_step(trainer *tr, const stage *s, step_rates rates, const real *reference, pass_result *result);

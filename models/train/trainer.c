@@ -181,7 +181,7 @@ run_stage(trainer *tr)
 		double		norm;
 		double		now;
 
-		next_batches(tr, &ds, &tr->at.cursor, false);
+		next_batches(tr, &ds, &tr->at.cursor, s->rows, false);
 		norm = train_step(tr, s, rates, reference, &r);
 		now = clock_seconds();
 		tr->at.stage_steps++;
@@ -220,7 +220,8 @@ run_stage(trainer *tr)
 	return true;
 }
 
-static void
+/* Returns the exit status: an interrupted run is not a finished one. */
+static int
 run(trainer *tr)
 {
 	char		path[4096];
@@ -232,8 +233,8 @@ run(trainer *tr)
 		printf("going on from %s: stage %d, step %d\n", path, tr->at.stage + 1, tr->at.stage_steps);
 	workers_init(tr, true);
 	prepare_weights(tr);
-	printf("%.2fM parameters, %s, %d threads of %d tokens\n", tr->model.n_params / 1e6,
-		   tr->model.quant == QUANT_NONE ? "full precision" : "ternary", tr->threads, tr->rows);
+	printf("%.2fM parameters, %s, %d threads\n", tr->model.n_params / 1e6,
+		   tr->model.quant == QUANT_NONE ? "full precision" : "ternary", tr->threads);
 	signal(SIGINT, handle_stop);
 	signal(SIGTERM, handle_stop);
 	while (tr->at.stage < STAGES)
@@ -241,7 +242,7 @@ run(trainer *tr)
 		char		name[64];
 
 		if (tr->stage[tr->at.stage].tokens > 0 && !run_stage(tr))
-			return;
+			return 3;
 		snprintf(name, sizeof(name), "%s.ckpt", tr->stage[tr->at.stage].name);
 		save(tr, name);
 		tr->at.stage++;
@@ -255,6 +256,7 @@ run(trainer *tr)
 		save(tr, "model.ckpt");
 	}
 	printf("done\n");
+	return 0;
 }
 
 static const char *const usage =
@@ -272,7 +274,6 @@ static const char *const usage =
 "  --out DIR            checkpoints and log (build/train)\n"
 "  --checkpoint FILE    what to look at (OUT/model.ckpt)\n"
 "  --threads N          (2)\n"
-"  --rows N             tokens of one thread in a step (2048)\n"
 "  --seed N             (1)\n"
 "  --full-precision     no quantisers\n"
 "  --dim N --layers N --ffn N --heads N --kv-heads N --vocab N\n"
@@ -281,8 +282,8 @@ static const char *const usage =
 
 enum
 {
-	OPT_EVAL = 256, OPT_LOGITS, OPT_GENERATE, OPT_EXPORT, OPT_DATA, OPT_OUT, OPT_CHECKPOINT, OPT_THREADS, OPT_ROWS,
-	OPT_SEED, OPT_FULL, OPT_DIM, OPT_LAYERS, OPT_FFN, OPT_HEADS, OPT_KV_HEADS, OPT_VOCAB, OPT_HELP,
+	OPT_EVAL = 256, OPT_LOGITS, OPT_GENERATE, OPT_EXPORT, OPT_DATA, OPT_OUT, OPT_CHECKPOINT, OPT_THREADS, OPT_SEED,
+	OPT_FULL, OPT_DIM, OPT_LAYERS, OPT_FFN, OPT_HEADS, OPT_KV_HEADS, OPT_VOCAB, OPT_HELP,
 	OPT_TOKENS,					/* and one for each stage */
 	OPT_RATE = OPT_TOKENS + STAGES
 };
@@ -296,7 +297,6 @@ static const struct option options[] = {
 	{"out", required_argument, NULL, OPT_OUT},
 	{"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
 	{"threads", required_argument, NULL, OPT_THREADS},
-	{"rows", required_argument, NULL, OPT_ROWS},
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"full-precision", no_argument, NULL, OPT_FULL},
 	{"dim", required_argument, NULL, OPT_DIM},
@@ -350,9 +350,6 @@ read_options(trainer *tr, model_config *c, quant_mode *quant, request *ask, int 
 			case OPT_THREADS:
 				tr->threads = atoi(optarg);
 				break;
-			case OPT_ROWS:
-				tr->rows = atoi(optarg);
-				break;
 			case OPT_SEED:
 				tr->seed = strtoull(optarg, NULL, 10);
 				break;
@@ -400,8 +397,6 @@ check_options(const trainer *tr, const model_config *c)
 
 	if (tr->threads < 1 || tr->threads > MAX_THREADS)
 		wrong = "--threads must be between 1 and 64";
-	else if (tr->rows < c->context || tr->rows % MM_ROWS != 0)
-		wrong = "--rows must be a multiple of 16 and hold the longest sequence";
 	else if (c->layers < 1 || c->vocab < 128 || c->vocab > 65536 || c->vocab % 128 != 0 || c->dim < 128 ||
 			 c->dim % 128 != 0 || c->ffn < 128 || c->ffn % 128 != 0)
 		wrong = "the vocabulary, the width and the width inside must be multiples of 128";
@@ -420,9 +415,9 @@ main(int argc, char **argv)
 {
 	static trainer tr = {
 		.stage = {
-			{"pretrain", "pretrain.bin", "valid_pretrain.bin", 1, 14e6, 3e-3, 0.1, 0},
-			{"sft", "sft.bin", "valid_sft.bin", 1, 14e6, 2e-3, 0.05, 0.5},
-			{"dpo", "dpo.bin", "valid_sft.bin", 2, 1e6, 1e-4, 0, 0.5},
+			{"pretrain", "pretrain.bin", "valid_pretrain.bin", 1, 1024, 6e6, 5e-3, 0.1, 0},
+			{"sft", "sft.bin", "valid_sft.bin", 1, 2048, 14e6, 3e-3, 0.1, 0.5},
+			{"dpo", "dpo.bin", "valid_sft.bin", 2, 2048, 8e5, 1e-4, 0, 0.5},
 		},
 		.threads = 2,
 		.rows = 2048,
@@ -444,8 +439,7 @@ main(int argc, char **argv)
 	{
 		check_options(&tr, &config);
 		model_init(&tr.model, &config, quant);
-		run(&tr);
-		return 0;
+		return run(&tr);
 	}
 	if (ask.checkpoint == NULL)
 	{
