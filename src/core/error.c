@@ -118,8 +118,8 @@ bn_format(char *buf, size_t size, const char *fmt,...)
 	return len;
 }
 
-bn_status
-bn_fail(bn_error *err, bn_status code, uint64_t offset, const char *fmt,...)
+void
+bn_set_error(bn_error *err, bn_status code, uint64_t offset, const char *fmt,...)
 {
 	if (err)
 	{
@@ -133,11 +133,10 @@ bn_fail(bn_error *err, bn_status code, uint64_t offset, const char *fmt,...)
 		bn_vformat(err->detail, sizeof(err->detail), fmt, args);
 		va_end(args);
 	}
-	return code;
 }
 
-bn_status
-bn_hint(bn_error *err, bn_status code, const char *fmt,...)
+void
+bn_set_hint(bn_error *err, const char *fmt,...)
 {
 	if (err)
 	{
@@ -147,5 +146,4 @@ bn_hint(bn_error *err, bn_status code, const char *fmt,...)
 		bn_vformat(err->hint, sizeof(err->hint), fmt, args);
 		va_end(args);
 	}
-	return code;
 }

@@ -50,11 +50,26 @@ typedef struct bn_error
  * the core needs no stdio.  Bytes of %s outside printable ASCII are shown as
  * '?', because they may come from a hostile file.
  */
-extern bn_status bn_fail(bn_error *err, bn_status code, uint64_t offset,
-						 const char *fmt,...);
+#define bn_fail(err, code, offset, ...) \
+	(bn_set_error((err), (code), (offset), __VA_ARGS__), bn_returned(code))
 
-/* Adds a hint to an error already made; same format; returns err's code. */
-extern bn_status bn_hint(bn_error *err, bn_status code, const char *fmt,...);
+/* Adds a hint to an error already made; same format; returns code. */
+#define bn_hint(err, code, ...) \
+	(bn_set_hint((err), __VA_ARGS__), bn_returned(code))
+
+/*
+ * These two do the work.  The macros are there so that the compiler sees which
+ * status is returned, and that it is not BN_OK.
+ */
+extern void bn_set_error(bn_error *err, bn_status code, uint64_t offset,
+						 const char *fmt,...);
+extern void bn_set_hint(bn_error *err, const char *fmt,...);
+
+static inline bn_status
+bn_returned(bn_status code)
+{
+	return code;
+}
 
 /* The formatter itself: always terminates buf; returns the length written. */
 extern size_t bn_format(char *buf, size_t size, const char *fmt,...);

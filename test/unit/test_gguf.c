@@ -142,7 +142,7 @@ test_metadata(void)
 {
 	static const uint64_t lengths[] = {UINT64_MAX, UINT64_MAX - 31, UINT64_C(1) << 31, 6};
 	static const uint32_t sizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-	uint8_t		zeros[64] = {0};
+	uint8_t		zeros[256] = {0};
 	char		long_key[65537];
 	gw_bytes	twice = {0};
 	gw_bytes	one = record("k", 1, BN_GGUF_U8, "", 1);
