@@ -381,6 +381,16 @@ accumulate(v16 a, v16 b, v16 acc, int n, const bool tail)
 	return tail ? v_first(n, v_fma(a, b, acc), acc) : v_fma(a, b, acc);
 }
 
+/* How far ahead of their use the rows of a stream are asked for */
+#define AHEAD_BYTES 1024
+
+static INLINE void
+ask_ahead(const void *row, int i, const bool half)
+{
+	__builtin_prefetch((const char *) row + (size_t) i * (half ? sizeof(uint16_t) : sizeof(float)) +
+					   AHEAD_BYTES);
+}
+
 /*
  * Tiles of dot products: R rows of w times T vectors x, out[t * 4 + r].  The
  * step over 16 elements is a macro since its sums must be named variables to
@@ -388,6 +398,13 @@ accumulate(v16 a, v16 b, v16 acc, int n, const bool tail)
  */
 #define STEP_4X1(tail) \
 	do { \
+		if (streamed && (!half || i % (2 * LANES) == 0)) \
+		{ \
+			ask_ahead(w[0], i, half); \
+			ask_ahead(w[1], i, half); \
+			ask_ahead(w[2], i, half); \
+			ask_ahead(w[3], i, half); \
+		} \
 		v16			x0 = load_vector(x, i, n - i, tail); \
 		s0 = accumulate(load_row(w[0], i, n - i, half, tail), x0, s0, n - i, tail); \
 		s1 = accumulate(load_row(w[1], i, n - i, half, tail), x0, s1, n - i, tail); \
@@ -396,7 +413,8 @@ accumulate(v16 a, v16 b, v16 acc, int n, const bool tail)
 	} while (0)
 
 static INLINE void
-dots_4x1(float *out, const void *const *w, const float *x, int n, const bool half)
+dots_4x1(float *out, const void *const *w, const float *x, int n, const bool half,
+		 const bool streamed)
 {
 	v16			s0 = v_set1(0.0f);
 	v16			s1 = s0;
@@ -550,10 +568,36 @@ dots(float *y, size_t ldy, const void *w, size_t ldw, int n_rows,
 		}
 		for (; t < n_tokens; t++)
 		{
-			dots_4x1(out, row, x + t * ldx, n, half);
+			dots_4x1(out, row, x + t * ldx, n, half, false);
 			memcpy(y + t * ldy + r, out, n_out * sizeof(float));
 		}
 	}
+}
+
+/*
+ * The same for one vector and rows that come from memory: a quarter of the
+ * rows is a stream of its own, asked for ahead of its use.
+ */
+static INLINE void
+dots_streamed(float *y, const void *w, size_t ldw, int n_rows, const float *x, int n,
+			  const bool half)
+{
+	size_t		row_bytes = ldw * (half ? sizeof(uint16_t) : sizeof(float));
+	int			quarter = n_rows / 4;
+
+	for (int r = 0; r < quarter; r++)
+	{
+		const void *row[4];
+		float		out[4];
+
+		for (int k = 0; k < 4; k++)
+			row[k] = (const char *) w + (size_t) (r + k * quarter) * row_bytes;
+		dots_4x1(out, row, x, n, half, true);
+		for (int k = 0; k < 4; k++)
+			y[r + k * quarter] = out[k];
+	}
+	dots(y + 4 * quarter, 0, (const char *) w + (size_t) (4 * quarter) * row_bytes, ldw,
+		 n_rows - 4 * quarter, x, 0, 1, n, half);
 }
 
 static void
@@ -563,20 +607,30 @@ attn_scores(float *s, size_t lds, const float *q, size_t ldq, int n_q,
 	dots(s, lds, k, ldk, n_pos, q, ldq, n_q, head_dim, true);
 }
 
+static INLINE void
+matmul(float *y, size_t ldy, const void *w, size_t cols, int n_rows,
+	   const float *x, size_t ldx, int n_tokens, const bool half)
+{
+	if (n_tokens == 1)
+		dots_streamed(y, w, cols, n_rows, x, (int) cols, half);
+	else
+		dots(y, ldy, w, cols, n_rows, x, ldx, n_tokens, (int) cols, half);
+}
+
 static void
 matmul_f16(float *y, size_t ldy, const uint16_t *w, int cols, int row_begin, int row_end,
 		   const float *x, size_t ldx, int n_tokens)
 {
-	dots(y + row_begin, ldy, w + (size_t) row_begin * (size_t) cols, (size_t) cols,
-		 row_end - row_begin, x, ldx, n_tokens, cols, true);
+	matmul(y + row_begin, ldy, w + (size_t) row_begin * (size_t) cols, (size_t) cols,
+		   row_end - row_begin, x, ldx, n_tokens, true);
 }
 
 static void
 matmul_f32(float *y, size_t ldy, const float *w, int cols, int row_begin, int row_end,
 		   const float *x, size_t ldx, int n_tokens)
 {
-	dots(y + row_begin, ldy, w + (size_t) row_begin * (size_t) cols, (size_t) cols,
-		 row_end - row_begin, x, ldx, n_tokens, cols, false);
+	matmul(y + row_begin, ldy, w + (size_t) row_begin * (size_t) cols, (size_t) cols,
+		   row_end - row_begin, x, ldx, n_tokens, false);
 }
 
 /* The members of a table that are defined here. */

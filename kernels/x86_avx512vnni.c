@@ -213,7 +213,8 @@ v_sum4(float *out, v16 a, v16 b, v16 c, v16 d)
 	v16			s2 = _mm512_add_ps(s4, _mm512_permute_ps(s4, 0x4e));
 	v16			s1 = _mm512_add_ps(s2, _mm512_permute_ps(s2, 0xb1));
 
-	_mm512_mask_compressstoreu_ps(out, 0x1111, s1);
+	/* to a register first: to memory it is microcode on some CPUs */
+	_mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, s1)));
 }
 
 static INLINE i16
