@@ -6,9 +6,11 @@
  * A run is announced by counting up "round"; the workers that see it take
  * pieces from a common counter until there are none, and report.  The caller
  * takes pieces too and returns when every worker has reported, so no worker
- * ever looks at the fields of a run that is over.  Waiting, on both sides,
- * begins with a short spin, since the next run of a step usually follows
- * within microseconds, and then sleeps on a condition variable.
+ * ever looks at the fields of a run that is over.  Pieces get smaller towards
+ * the end: long ones stream well, short ones let all threads end together.
+ * Waiting, on both sides, begins with a short spin, since the next run of a
+ * step usually follows within microseconds, and then sleeps on a condition
+ * variable.
  *
  * src/core/pool.c
  *
@@ -25,7 +27,6 @@
 #include <stdint.h>
 
 #define SPIN_ROUNDS 2000
-#define PIECES_PER_THREAD 8		/* more of them balance better, cost more */
 #define THREAD_STACK_BYTES (512 * 1024)
 
 typedef struct worker
@@ -39,12 +40,13 @@ struct bn_pool
 {
 	int			max_threads;
 	int			n_threads;		/* running now, the caller included */
+	bool		has_begun;		/* the fields below are in use */
 
 	/* the current run */
 	bn_pool_fn	fn;
 	void	   *arg;
 	int			n_items;
-	int			piece;
+	int			grain;
 	atomic_int	next_item;
 
 	/* announcements and reports */
@@ -81,6 +83,7 @@ bn_pool_init(void *memory, int n_threads)
 
 	pool->max_threads = n_threads < 1 ? 1 : n_threads > BN_MAX_THREADS ? BN_MAX_THREADS : n_threads;
 	pool->n_threads = 1;
+	pool->has_begun = false;
 	return pool;
 }
 
@@ -90,19 +93,25 @@ bn_pool_threads(const bn_pool *pool)
 	return pool->max_threads;
 }
 
+/* Takes half of what would be this thread's share of the rest, again and again. */
 static void
 take_pieces(bn_pool *pool, int thread)
 {
-	for (;;)
-	{
-		int			begin = atomic_fetch_add_explicit(&pool->next_item, pool->piece,
-													  memory_order_relaxed);
-		int			end;
+	int			begin = atomic_load_explicit(&pool->next_item, memory_order_relaxed);
 
-		if (begin >= pool->n_items)
-			return;
-		end = pool->n_items - begin > pool->piece ? begin + pool->piece : pool->n_items;
-		pool->fn(pool->arg, begin, end, thread);
+	while (begin < pool->n_items)
+	{
+		int			rest = pool->n_items - begin;
+		int			piece = rest / (2 * pool->n_threads) / pool->grain * pool->grain;
+
+		if (piece < pool->grain)
+			piece = rest < pool->grain ? rest : pool->grain;
+		if (atomic_compare_exchange_weak_explicit(&pool->next_item, &begin, begin + piece,
+												  memory_order_relaxed, memory_order_relaxed))
+		{
+			pool->fn(pool->arg, begin, begin + piece, thread);
+			begin = atomic_load_explicit(&pool->next_item, memory_order_relaxed);
+		}
 	}
 }
 
@@ -174,14 +183,15 @@ worker_main(void *arg)
 }
 
 int
-bn_pool_begin(bn_pool *pool)
+bn_pool_begin(bn_pool *pool, int n_threads)
 {
 	pthread_attr_t attributes;
 	sigset_t	all_signals;
 	sigset_t	saved_signals;
 
 	pool->n_threads = 1;
-	if (pool->max_threads == 1)
+	pool->has_begun = n_threads > 1 && pool->max_threads > 1;
+	if (!pool->has_begun)
 		return 1;
 	atomic_init(&pool->next_item, 0);
 	atomic_init(&pool->round, 0);
@@ -197,7 +207,7 @@ bn_pool_begin(bn_pool *pool)
 	if (pthread_attr_init(&attributes) == 0)
 	{
 		pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
-		while (pool->n_threads < pool->max_threads)
+		while (pool->n_threads < pool->max_threads && pool->n_threads < n_threads)
 		{
 			worker	   *w = &pool->workers[pool->n_threads - 1];
 
@@ -218,7 +228,7 @@ bn_pool_end(bn_pool *pool)
 {
 	int			i;
 
-	if (pool->max_threads == 1)
+	if (!pool->has_begun)
 		return;
 	atomic_store(&pool->quit, true);
 	atomic_fetch_add(&pool->round, 1);
@@ -227,32 +237,25 @@ bn_pool_end(bn_pool *pool)
 		pthread_join(pool->workers[i - 1].thread, NULL);
 	pthread_cond_destroy(&pool->changed);
 	pthread_mutex_destroy(&pool->mutex);
+	pool->has_begun = false;
 	pool->n_threads = 1;
 }
 
 void
 bn_pool_run(bn_pool *pool, bn_pool_fn fn, void *arg, int n_items, int grain)
 {
-	int			piece;
-
 	if (n_items <= 0)
 		return;
-	piece = n_items / (pool->n_threads * PIECES_PER_THREAD);
-	piece = piece > grain ? piece / grain * grain : grain;
-
 	if (pool->n_threads == 1 || n_items <= grain)
 	{
-		int			begin;
-
-		for (begin = 0; begin < n_items; begin += piece)
-			fn(arg, begin, n_items - begin > piece ? begin + piece : n_items, 0);
+		fn(arg, 0, n_items, 0);
 		return;
 	}
 
 	pool->fn = fn;
 	pool->arg = arg;
 	pool->n_items = n_items;
-	pool->piece = piece;
+	pool->grain = grain;
 	atomic_store_explicit(&pool->next_item, 0, memory_order_relaxed);
 	atomic_store(&pool->n_busy, pool->n_threads - 1);
 	atomic_fetch_add(&pool->round, 1);

@@ -29,15 +29,17 @@ extern size_t bn_pool_size(int n_threads);
 extern bn_pool *bn_pool_init(void *memory, int n_threads);
 
 /*
- * Start and stop the threads.  If the system refuses some of them, the pool
- * works with fewer; begin returns how many there are, the caller included.
+ * Start and stop the threads, of which there are n_threads at most, the caller
+ * included; with one, nothing is started.  If the system refuses some of them,
+ * the pool works with fewer; begin returns how many there are.
  */
-extern int	bn_pool_begin(bn_pool *pool);
+extern int	bn_pool_begin(bn_pool *pool, int n_threads);
 extern void bn_pool_end(bn_pool *pool);
 
 /*
- * Runs fn over [0, n_items), cut at multiples of grain, on all threads, and
- * returns when all of it is done.
+ * Runs fn over [0, n_items), in pieces of a multiple of grain, on all threads,
+ * and returns when all of it is done.  Waiting for other threads costs some
+ * microseconds, so a grain should be worth that.
  */
 extern void bn_pool_run(bn_pool *pool, bn_pool_fn fn, void *arg, int n_items, int grain);
 

@@ -20,56 +20,21 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "step.h"
+#include "engine.h"
 
-#include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "fmath.h"
 
 #define MAX_JOB_MATRICES 3
 #define GEMM_GRAIN 4			/* row groups that one thread takes at least */
-#define HEAD_GRAIN 64			/* rows of the head, likewise */
 
-/* Multiply-adds between two looks at should_stop: 50 ms of the slowest kernel. */
-#define STOP_CHECK_WORK (16 * 1024 * 1024)
+/* Multiply-adds of a step for which starting another thread pays. */
+#define THREAD_WORK (4 * 1024 * 1024)
 
-struct bn_engine
-{
-	const bn_model *model;
-	bn_kv	   *kv;
-	const bn_kernels *kernels;
-	bn_pool    *pool;
-	int			max_entries;
-	int32_t		max_positions;
-	size_t		score_stride;	/* floats per query head */
-	size_t		scratch_stride; /* floats per thread */
-	size_t		quant_stride;	/* values per token */
-
-	double	   *frequency;		/* [head_dim / 2], of the rotary embedding */
-	float	   *cosine;			/* [max_entries, head_dim / 2] */
-	float	   *sine;
-	float	   *x;				/* [max_entries, d_model], residual stream */
-	float	   *branch;			/* [max_entries, d_model], to be added to x */
-	float	   *q;				/* [max_entries, n_heads * head_dim] */
-	float	   *k;				/* [max_entries, n_kv_heads * head_dim] */
-	float	   *v;
-	float	   *attention;		/* [max_entries, n_heads * head_dim] */
-	float	   *gate;			/* [max_entries, d_ffn] */
-	float	   *up;
-	int8_t	   *quantized;		/* [max_entries, quant_stride] */
-	bn_quant   *quant;			/* [max_entries] */
-	float	   *scores;			/* [n_threads, n_heads / n_kv_heads, score_stride] */
-	float	   *scratch;		/* [n_threads, scratch_stride] */
-
-	/* the step under way */
-	const bn_step_entry *entries;
-	int			n_entries;
-	const bn_hooks *hooks;
-	atomic_bool stop;
-	int			layer;
-};
+/* Queries that share a key, and floats for their scores, per thread */
+#define BLOCK_QUERIES 64
+#define BLOCK_SCORES (1024 * 1024)
 
 /* Matrices that are applied to the same activations. */
 typedef struct gemm_job
@@ -83,28 +48,15 @@ typedef struct gemm_job
 	}			m[MAX_JOB_MATRICES];
 } gemm_job;
 
-/* One normalisation in front of a matrix: x [n, dim] -> quantized. */
+/* One normalisation in front of a matrix: x [n, dim] -> quantized; changes x. */
 typedef struct norm_job
 {
 	bn_engine  *engine;
-	const float *x;
+	float	   *x;
 	const bn_tensor *weight;
 	const float *residual;		/* [n, dim], added to x first, or NULL */
+	const float *up;			/* [n, dim]: x is relu(x)^2 * up first, or NULL */
 } norm_job;
-
-typedef struct head_job
-{
-	bn_engine  *engine;
-	const float *x;				/* [n_rows, d_model] */
-	float	   *logits;			/* [n_rows, vocab_size] */
-	int			n_rows;
-} head_job;
-
-static inline size_t
-align_up(size_t n, size_t to)
-{
-	return (n + to - 1) / to * to;
-}
 
 static inline size_t
 max_size(size_t a, size_t b)
@@ -123,17 +75,23 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	size_t		d_q = (size_t) c->n_heads * (size_t) c->head_dim;
 	size_t		d_kv = (size_t) c->n_kv_heads * (size_t) c->head_dim;
 	size_t		widest = max_size(max_size((size_t) c->d_model, d_q), (size_t) c->d_ffn);
-	size_t		used = align_up(sizeof(bn_engine), 64);
+	size_t		group = (size_t) (c->n_heads / c->n_kv_heads);
+	size_t		used = bn_align_to(sizeof(bn_engine), 64);
+	size_t		block_queries;
 
-	e->score_stride = align_up((size_t) e->max_positions, 16);
-	e->scratch_stride = align_up(widest, 16);
+	e->score_stride = bn_align_to((size_t) e->max_positions, 16);
+	e->scratch_stride = bn_align_to(widest, 16);
 	e->quant_stride = bn_quant_stride(widest);
+	e->max_block = (int) (max_size(1, BLOCK_QUERIES / group));
+	if ((size_t) e->max_block * group * e->score_stride > BLOCK_SCORES)
+		e->max_block = (int) max_size(1, BLOCK_SCORES / (group * e->score_stride));
+	block_queries = (size_t) e->max_block * group;
 
 #define TAKE(field, count) \
 	do { \
 		if (memory) \
 			e->field = (void *) (memory + used); \
-		used += align_up((count) * sizeof(*e->field), 64); \
+		used += bn_align_to((count) * sizeof(*e->field), 64); \
 	} while (0)
 
 	TAKE(frequency, (size_t) c->head_dim / 2);
@@ -149,7 +107,10 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	TAKE(up, n * (size_t) c->d_ffn);
 	TAKE(quantized, n * e->quant_stride);
 	TAKE(quant, n);
-	TAKE(scores, (size_t) n_threads * (size_t) (c->n_heads / c->n_kv_heads) * e->score_stride);
+	TAKE(scores, (size_t) n_threads * block_queries * e->score_stride);
+	TAKE(block_q, (size_t) n_threads * block_queries * (size_t) c->head_dim);
+	TAKE(block_out, (size_t) n_threads * block_queries * (size_t) c->head_dim);
+	TAKE(block_begin, n + 1);
 	TAKE(scratch, (size_t) n_threads * e->scratch_stride);
 #undef TAKE
 	return used;
@@ -186,19 +147,26 @@ bn_engine_init(void *memory, const bn_model *model, bn_kv *kv, const bn_kernels 
 	return e;
 }
 
-/* To be asked by every job now and then; only thread 0 looks at the hooks. */
-static bool
-stopping(bn_engine *e, int thread)
+void
+bn_engine_set_profile(bn_engine *e, bn_profile *profile)
 {
-	if (thread == 0 && bn_should_stop(e->hooks))
-		atomic_store_explicit(&e->stop, true, memory_order_relaxed);
-	return atomic_load_explicit(&e->stop, memory_order_relaxed);
+	e->profile = profile;
 }
 
-static float *
-row_of(float *base, int row, int width)
+void
+bn_engine_run(bn_engine *e, bn_part part, bn_pool_fn fn, void *arg,
+			  int n_items, int grain, int64_t item_work)
 {
-	return base + (size_t) row * (size_t) width;
+	int64_t		least = BN_PIECE_WORK / (item_work > 0 ? item_work : 1);
+	double		start = e->profile ? e->profile->now() : 0;
+
+	if (least > n_items)
+		least = n_items;
+	if (least > grain)
+		grain = (int) (least + grain - 1) / grain * grain;
+	bn_pool_run(e->pool, fn, arg, n_items, grain);
+	if (e->profile)
+		e->profile->seconds[part] += e->profile->now() - start;
 }
 
 /* Embedding rows and the angles of the positions. */
@@ -210,12 +178,12 @@ embed_tokens(void *arg, int begin, int end, int thread)
 	int			half = c->head_dim / 2;
 	int			t;
 
-	for (t = begin; t < end && !stopping(e, thread); t++)
+	for (t = begin; t < end && !bn_engine_stopping(e, thread); t++)
 	{
 		const bn_step_entry *entry = &e->entries[t];
 		int			i;
 
-		bn_dequantize_row(row_of(e->x, t, c->d_model), e->model->image,
+		bn_dequantize_row(bn_row(e->x, t, c->d_model), e->model->image,
 						  &e->model->header->token_embd, entry->token);
 		for (i = 0; i < half; i++)
 		{
@@ -223,8 +191,8 @@ embed_tokens(void *arg, int begin, int end, int thread)
 			double		cosine;
 
 			bn_sincos(entry->position * e->frequency[i], &sine, &cosine);
-			row_of(e->sine, t, half)[i] = (float) sine;
-			row_of(e->cosine, t, half)[i] = (float) cosine;
+			bn_row(e->sine, t, half)[i] = (float) sine;
+			bn_row(e->cosine, t, half)[i] = (float) cosine;
 		}
 	}
 }
@@ -239,12 +207,15 @@ norm_and_quantize(void *arg, int begin, int end, int thread)
 	float	   *normed = e->scratch + (size_t) thread * e->scratch_stride;
 	int			t;
 
-	for (t = begin; t < end && !stopping(e, thread); t++)
+	for (t = begin; t < end && !bn_engine_stopping(e, thread); t++)
 	{
-		const float *x = job->x + (size_t) t * (size_t) dim;
+		size_t		at = (size_t) t * (size_t) dim;
+		float	   *x = job->x + at;
 
 		if (job->residual)
-			kernels->add(row_of(e->x, t, dim), job->residual + (size_t) t * (size_t) dim, dim);
+			kernels->add(x, job->residual + at, dim);
+		if (job->up)
+			kernels->relu2_gate(x, x, job->up + at, dim);
 		kernels->rms_norm(normed, x, bn_tensor_data(e->model, job->weight), dim,
 						  e->model->config->rms_eps);
 		kernels->quantize(e->quantized + (size_t) t * bn_quant_stride((size_t) dim),
@@ -268,11 +239,11 @@ multiply(void *arg, int begin, int end, int thread)
 		int			from = begin > first ? begin - first : 0;
 		int			to = end - first < n_groups ? end - first : n_groups;
 		int64_t		group_work = (int64_t) BN_TILE_ROWS * w->cols * e->n_entries;
-		int			most = (int) (STOP_CHECK_WORK / group_work);
+		int			most = (int) (BN_STOP_CHECK_WORK / group_work);
 
 		if (most < GEMM_GRAIN)
 			most = GEMM_GRAIN;
-		for (; from < to && !stopping(e, thread); from += most)
+		for (; from < to && !bn_engine_stopping(e, thread); from += most)
 			e->kernels->ternary_gemm(job->m[i].y, (size_t) w->rows,
 									 bn_tensor_data(e->model, w), w->rows, w->cols, w->scale,
 									 from, to - from > most ? from + most : to,
@@ -281,136 +252,13 @@ multiply(void *arg, int begin, int end, int thread)
 	}
 }
 
-/* Turns queries and keys by their positions; keys and values go to the cache. */
-static void
-rotate_and_store(void *arg, int begin, int end, int thread)
-{
-	bn_engine  *e = arg;
-	const bn_config *c = e->model->config;
-	const bn_kernels *kernels = e->kernels;
-	int			half = c->head_dim / 2;
-	int			t;
-
-	for (t = begin; t < end && !stopping(e, thread); t++)
-	{
-		const bn_step_entry *entry = &e->entries[t];
-		const float *cosine = row_of(e->cosine, t, half);
-		const float *sine = row_of(e->sine, t, half);
-		float	   *k = row_of(e->k, t, c->n_kv_heads * c->head_dim);
-		float	   *v = row_of(e->v, t, c->n_kv_heads * c->head_dim);
-		int			h;
-
-		kernels->rope_neox(row_of(e->q, t, c->n_heads * c->head_dim), cosine, sine,
-						   c->n_heads, c->head_dim);
-		kernels->rope_neox(k, cosine, sine, c->n_kv_heads, c->head_dim);
-		for (h = 0; h < c->n_kv_heads; h++)
-		{
-			kernels->f32_to_f16(bn_kv_row(e->kv, entry->sequence, e->layer, 0, h, entry->position),
-								k + h * c->head_dim, c->head_dim);
-			kernels->f32_to_f16(bn_kv_row(e->kv, entry->sequence, e->layer, 1, h, entry->position),
-								v + h * c->head_dim, c->head_dim);
-		}
-	}
-}
-
-/* Items are (token, KV head): the query heads of a group share their keys. */
-static void
-attend(void *arg, int begin, int end, int thread)
-{
-	bn_engine  *e = arg;
-	const bn_config *c = e->model->config;
-	const bn_kernels *kernels = e->kernels;
-	int			n_q = c->n_heads / c->n_kv_heads;
-	size_t		hd = (size_t) c->head_dim;
-	float	   *scores = e->scores + (size_t) thread * (size_t) n_q * e->score_stride;
-	float		scale = 1.0f / sqrtf((float) c->head_dim);
-	int			item;
-
-	for (item = begin; item < end && !stopping(e, thread); item++)
-	{
-		int			t = item / c->n_kv_heads;
-		int			head = item % c->n_kv_heads;
-		const bn_sequence *seq = e->entries[t].sequence;
-		int32_t		n_positions = e->entries[t].position + 1;
-		size_t		offset = (size_t) t * (size_t) c->n_heads * hd + (size_t) (head * n_q) * hd;
-		float	   *out = e->attention + offset;
-		int32_t		p;
-		int			h;
-
-		for (p = 0; p < n_positions; p += BN_PAGE_TOKENS)
-			kernels->attn_scores(scores + p, e->score_stride, e->q + offset, hd, n_q,
-								 bn_kv_row(e->kv, seq, e->layer, 0, head, p), hd,
-								 n_positions - p < BN_PAGE_TOKENS ? n_positions - p : BN_PAGE_TOKENS,
-								 c->head_dim);
-		for (h = 0; h < n_q; h++)
-			kernels->softmax(scores + (size_t) h * e->score_stride, n_positions, scale);
-		memset(out, 0, (size_t) n_q * hd * sizeof(float));
-		for (p = 0; p < n_positions; p += BN_PAGE_TOKENS)
-			kernels->attn_values(out, hd, scores + p, e->score_stride, n_q,
-								 bn_kv_row(e->kv, seq, e->layer, 1, head, p), hd,
-								 n_positions - p < BN_PAGE_TOKENS ? n_positions - p : BN_PAGE_TOKENS,
-								 c->head_dim);
-	}
-}
-
-static void
-activate(void *arg, int begin, int end, int thread)
-{
-	bn_engine  *e = arg;
-	int			d_ffn = e->model->config->d_ffn;
-	int			t;
-
-	for (t = begin; t < end && !stopping(e, thread); t++)
-		e->kernels->relu2_gate(row_of(e->gate, t, d_ffn), row_of(e->gate, t, d_ffn),
-							   row_of(e->up, t, d_ffn), d_ffn);
-}
-
-/* Items are rows of the output matrix. */
-static void
-multiply_head(void *arg, int begin, int end, int thread)
-{
-	head_job   *job = arg;
-	bn_engine  *e = job->engine;
-	const bn_tensor *w = &e->model->header->output;
-	size_t		vocab = (size_t) w->rows;
-	size_t		d = (size_t) w->cols;
-	const void *data = bn_tensor_data(e->model, w);
-	int			most = (int) (STOP_CHECK_WORK / ((int64_t) w->cols * job->n_rows));
-
-	if (most < HEAD_GRAIN)
-		most = HEAD_GRAIN;
-	for (; begin < end && !stopping(e, thread); begin += most)
-	{
-		int			to = end - begin > most ? begin + most : end;
-
-		if (w->type == BN_TENSOR_F16)
-			e->kernels->matmul_f16(job->logits, vocab, data, w->cols, begin, to,
-								   job->x, d, job->n_rows);
-		else if (w->type == BN_TENSOR_F32)
-			e->kernels->matmul_f32(job->logits, vocab, data, w->cols, begin, to,
-								   job->x, d, job->n_rows);
-		else
-		{
-			float	   *row = e->scratch + (size_t) thread * e->scratch_stride;
-			int			r;
-
-			for (r = begin; r < to; r++)
-			{
-				bn_dequantize_row(row, e->model->image, w, r);
-				e->kernels->matmul_f32(job->logits + r, vocab, row, w->cols, 0, 1,
-									   job->x, d, job->n_rows);
-			}
-		}
-	}
-}
-
 /* The normalised, quantised input of the next matrices. */
 static void
-run_norm(bn_engine *e, const float *x, const bn_tensor *weight, const float *residual)
+run_norm(bn_engine *e, float *x, const bn_tensor *weight, const float *residual, const float *up)
 {
-	norm_job	job = {e, x, weight, residual};
+	norm_job	job = {e, x, weight, residual, up};
 
-	bn_pool_run(e->pool, norm_and_quantize, &job, e->n_entries, 1);
+	bn_engine_run(e, BN_PART_NORM, norm_and_quantize, &job, e->n_entries, 1, 8 * weight->cols);
 }
 
 static void
@@ -422,14 +270,14 @@ run_gemm(bn_engine *e, gemm_job *job)
 	job->engine = e;
 	for (i = 0; i < job->n_matrices; i++)
 		n_groups += (int) bn_ternary_groups((size_t) job->m[i].w->rows);
-	bn_pool_run(e->pool, multiply, job, n_groups, GEMM_GRAIN);
+	bn_engine_run(e, BN_PART_TERNARY, multiply, job, n_groups, GEMM_GRAIN,
+				  (int64_t) BN_TILE_ROWS * job->m[0].w->cols * e->n_entries);
 }
 
 static void
 run_layer(bn_engine *e, int layer)
 {
 	const bn_model *m = e->model;
-	int			n = e->n_entries;
 	gemm_job	qkv = {.n_matrices = 3, .m = {
 			{bn_layer_tensor(m, layer, BN_ATTN_Q), e->q},
 			{bn_layer_tensor(m, layer, BN_ATTN_K), e->k},
@@ -443,76 +291,17 @@ run_layer(bn_engine *e, int layer)
 			{bn_layer_tensor(m, layer, BN_FFN_DOWN), e->branch}}};
 
 	e->layer = layer;
-	run_norm(e, e->x, bn_layer_tensor(m, layer, BN_ATTN_NORM), layer > 0 ? e->branch : NULL);
+	run_norm(e, e->x, bn_layer_tensor(m, layer, BN_ATTN_NORM), layer > 0 ? e->branch : NULL,
+			 NULL);
 	run_gemm(e, &qkv);
-	bn_pool_run(e->pool, rotate_and_store, e, n, 1);
-	bn_pool_run(e->pool, attend, e, n * m->config->n_kv_heads, 1);
-	run_norm(e, e->attention, bn_layer_tensor(m, layer, BN_ATTN_SUB_NORM), NULL);
+	bn_attention_run(e);
+	run_norm(e, e->attention, bn_layer_tensor(m, layer, BN_ATTN_SUB_NORM), NULL, NULL);
 	run_gemm(e, &output);
 
-	run_norm(e, e->x, bn_layer_tensor(m, layer, BN_FFN_NORM), e->branch);
+	run_norm(e, e->x, bn_layer_tensor(m, layer, BN_FFN_NORM), e->branch, NULL);
 	run_gemm(e, &gate_up);
-	bn_pool_run(e->pool, activate, e, n, 1);
-	run_norm(e, e->gate, bn_layer_tensor(m, layer, BN_FFN_SUB_NORM), NULL);
+	run_norm(e, e->gate, bn_layer_tensor(m, layer, BN_FFN_SUB_NORM), NULL, e->up);
 	run_gemm(e, &down);
-}
-
-static bool
-all_finite(const float *x, size_t n)
-{
-	uint32_t	found = 0;
-	size_t		i;
-
-	for (i = 0; i < n; i++)
-	{
-		uint32_t	bits;
-
-		memcpy(&bits, &x[i], sizeof(bits));
-		found |= (bits & 0x7f800000) == 0x7f800000;
-	}
-	return found == 0;
-}
-
-/* The last norm, and the head for the entries that want logits. */
-static bn_status
-run_outputs(bn_engine *e, bn_error *err)
-{
-	const bn_config *c = e->model->config;
-	const void *norm_weight = bn_tensor_data(e->model, &e->model->header->output_norm);
-	head_job	head = {.engine = e, .x = e->branch};
-	int			t;
-
-	for (t = 0; t < e->n_entries; t++)
-	{
-		const bn_step_entry *entry = &e->entries[t];
-		float	   *x = row_of(e->x, t, c->d_model);
-
-		if (!entry->logits && !entry->hidden)
-			continue;
-		e->kernels->add(x, row_of(e->branch, t, c->d_model), c->d_model);
-		e->kernels->rms_norm(x, x, norm_weight, c->d_model, c->rms_eps);
-		if (!all_finite(x, (size_t) c->d_model))
-			return bn_fail(err, BN_ERR_NUMERIC, BN_NO_OFFSET,
-						   "the hidden state at position %d is not finite", (int) entry->position);
-		if (entry->hidden)
-			memcpy(entry->hidden, x, (size_t) c->d_model * sizeof(float));
-		if (entry->logits)
-		{
-			/* row n_rows of branch is free: it was added at entry n_rows <= t */
-			memcpy(row_of(e->branch, head.n_rows, c->d_model), x,
-				   (size_t) c->d_model * sizeof(float));
-			if (head.n_rows == 0)
-				head.logits = entry->logits;
-			head.n_rows++;
-		}
-	}
-	if (head.n_rows == 0)
-		return BN_OK;
-	bn_pool_run(e->pool, multiply_head, &head, c->vocab_size, HEAD_GRAIN);
-	if (!stopping(e, 0) &&
-		!all_finite(head.logits, (size_t) head.n_rows * (size_t) c->vocab_size))
-		return bn_fail(err, BN_ERR_NUMERIC, BN_NO_OFFSET, "a logit is not finite");
-	return BN_OK;
 }
 
 static bn_status
@@ -549,6 +338,27 @@ check_entries(const bn_engine *e, const bn_step_entry *entries, int n_entries, b
 	return BN_OK;
 }
 
+/* Starting a thread takes some 20 us; in a small step that is not worth it. */
+static int
+useful_threads(const bn_engine *e)
+{
+	const bn_image_header *h = e->model->header;
+	int64_t		n_weights = (int64_t) (h->weights_bytes / BN_TILE_BYTES) *
+		BN_TILE_ROWS * BN_TILE_COLS;
+	int64_t		work = e->n_entries * n_weights;
+	int			t;
+
+	for (t = 0; t < e->n_entries; t++)
+	{
+		if (e->entries[t].logits)
+			work += (int64_t) h->output.rows * h->output.cols;
+		work += 2 * (int64_t) h->config.n_layers * h->config.n_heads * h->config.head_dim *
+			e->entries[t].position;
+	}
+	work = work / THREAD_WORK + 1;
+	return work < bn_pool_threads(e->pool) ? (int) work : bn_pool_threads(e->pool);
+}
+
 bn_status
 bn_step(bn_engine *e, const bn_step_entry *entries, int n_entries,
 		const bn_hooks *hooks, bn_error *err)
@@ -563,11 +373,13 @@ bn_step(bn_engine *e, const bn_step_entry *entries, int n_entries,
 	e->hooks = hooks;
 	atomic_init(&e->stop, false);
 
-	bn_pool_begin(e->pool);
-	bn_pool_run(e->pool, embed_tokens, e, n_entries, 1);
-	for (layer = 0; layer < e->model->config->n_layers && !stopping(e, 0); layer++)
+	bn_attention_plan(e);
+
+	bn_pool_begin(e->pool, useful_threads(e));
+	bn_engine_run(e, BN_PART_EMBED, embed_tokens, e, n_entries, 1, 8 * e->model->config->d_model);
+	for (layer = 0; layer < e->model->config->n_layers && !bn_engine_stopping(e, 0); layer++)
 		run_layer(e, layer);
-	status = stopping(e, 0) ? BN_OK : run_outputs(e, err);
+	status = bn_engine_stopping(e, 0) ? BN_OK : bn_head_run(e, err);
 	bn_pool_end(e->pool);
 
 	if (status == BN_OK && atomic_load(&e->stop))

@@ -40,6 +40,27 @@ extern bn_engine *bn_engine_init(void *memory, const bn_model *model, bn_kv *kv,
 								 const bn_kernels *kernels, bn_pool *pool,
 								 int max_entries, int32_t max_positions);
 
+/* Parts of a step, for a profile. */
+typedef enum bn_part
+{
+	BN_PART_EMBED = 0,
+	BN_PART_NORM,				/* with activation and quantisation */
+	BN_PART_TERNARY,
+	BN_PART_ROPE,				/* with storing to the cache */
+	BN_PART_ATTENTION,
+	BN_PART_HEAD,
+	BN_PARTS
+} bn_part;
+
+typedef struct bn_profile
+{
+	double		(*now) (void);	/* seconds */
+	double		seconds[BN_PARTS];	/* are added to */
+} bn_profile;
+
+/* Measures the steps from now on; NULL ends that. */
+extern void bn_engine_set_profile(bn_engine *engine, bn_profile *profile);
+
 /*
  * Runs the entries: stores their keys and values, sets n_tokens of their
  * sequences, fills logits and hidden.  Asks should_stop many times per layer.

@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * engine.h
+ *	  What the parts of a step share with each other.
+ *
+ *	step.c			the layers, their norms and ternary matrices
+ *	attention.c		rotary embedding, the cache, attention
+ *	head.c			the last norm and the output matrix
+ *
+ * src/core/engine.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_ENGINE_H
+#define BN_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "step.h"
+
+/* Multiply-adds between two looks at should_stop: 50 ms of the slowest kernel. */
+#define BN_STOP_CHECK_WORK (16 * 1024 * 1024)
+
+/* Multiply-adds that are worth handing to another thread, some microseconds. */
+#define BN_PIECE_WORK (64 * 1024)
+
+struct bn_engine
+{
+	const bn_model *model;
+	bn_kv	   *kv;
+	const bn_kernels *kernels;
+	bn_pool    *pool;
+	int			max_entries;
+	int32_t		max_positions;
+	size_t		score_stride;	/* floats per query head */
+	int			max_block;		/* tokens that attend together */
+	size_t		scratch_stride; /* floats per thread */
+	size_t		quant_stride;	/* values per token */
+
+	double	   *frequency;		/* [head_dim / 2], of the rotary embedding */
+	float	   *cosine;			/* [max_entries, head_dim / 2] */
+	float	   *sine;
+	float	   *x;				/* [max_entries, d_model], residual stream */
+	float	   *branch;			/* [max_entries, d_model], to be added to x */
+	float	   *q;				/* [max_entries, n_heads * head_dim] */
+	float	   *k;				/* [max_entries, n_kv_heads * head_dim] */
+	float	   *v;
+	float	   *attention;		/* [max_entries, n_heads * head_dim] */
+	float	   *gate;			/* [max_entries, d_ffn] */
+	float	   *up;
+	int8_t	   *quantized;		/* [max_entries, quant_stride] */
+	bn_quant   *quant;			/* [max_entries] */
+	float	   *scores;			/* [n_threads, max_block queries of a group, score_stride] */
+	float	   *block_q;		/* [n_threads, max_block queries of a group, head_dim] */
+	float	   *block_out;		/* the same */
+	int32_t    *block_begin;	/* [max_entries + 1], see attention.c */
+	float	   *scratch;		/* [n_threads, scratch_stride] */
+
+	/* the step under way */
+	const bn_step_entry *entries;
+	int			n_entries;
+	int			n_blocks;
+	const bn_hooks *hooks;
+	atomic_bool stop;
+	int			layer;
+	bn_profile *profile;		/* or NULL */
+};
+
+static inline size_t
+bn_align_to(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static inline float *
+bn_row(float *base, int row, int width)
+{
+	return base + (size_t) row * (size_t) width;
+}
+
+/* To be asked by every job now and then; only thread 0 looks at the hooks. */
+static inline bool
+bn_engine_stopping(bn_engine *e, int thread)
+{
+	if (thread == 0 && bn_should_stop(e->hooks))
+		atomic_store_explicit(&e->stop, true, memory_order_relaxed);
+	return atomic_load_explicit(&e->stop, memory_order_relaxed);
+}
+
+/*
+ * Runs a job on the pool, in pieces that are worth it: item_work is about how
+ * many multiply-adds an item takes, grain the least number of items.
+ */
+extern void bn_engine_run(bn_engine *e, bn_part part, bn_pool_fn fn, void *arg,
+						  int n_items, int grain, int64_t item_work);
+
+/* Finds the blocks of tokens that attend together; once per step. */
+extern void bn_attention_plan(bn_engine *e);
+
+/*
+ * Turns q and k of the engine by their positions, stores k and v in the cache
+ * and fills attention, for the layer under way.
+ */
+extern void bn_attention_run(bn_engine *e);
+
+/* The last norm, and the head for the entries that want logits. */
+extern bn_status bn_head_run(bn_engine *e, bn_error *err);
+
+#endif							/* BN_ENGINE_H */
