@@ -221,7 +221,8 @@ should_stop(void *ctx)
 
 /*
  * bn_hooks.progress: tells about a load that takes long, the client or, in the
- * preload worker, the log.
+ * preload worker, the log.  Interrupts are held because a message would serve
+ * them, and callbacks of the core must return; should_stop sees them next.
  */
 static void
 report_progress(void *ctx, uint64_t done, uint64_t total)
@@ -235,9 +236,11 @@ report_progress(void *ctx, uint64_t done, uint64_t total)
 		 !TimestampDifferenceExceeds(progress->reported, now, PROGRESS_EVERY)))
 		return;
 	progress->reported = now;
+	HOLD_INTERRUPTS();
 	ereport(MyBackendType == B_BG_WORKER && !IsParallelWorker() ? LOG : NOTICE,
 			(errmsg("loading model \"%s\": %d %%", progress->name,
 					(int) ((double) done / (double) total * 100))));
+	RESUME_INTERRUPTS();
 }
 
 bool

@@ -10,7 +10,7 @@ use BitnetTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 my $node = start_server('cancel');
 my $models = $node->basedir . '/models';
@@ -54,8 +54,17 @@ sub end_of_query
 	return $errors;
 }
 
+# A session that is not told of progress, which depends on the machine
+sub new_session
+{
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+
+	$session->query_safe('SET client_min_messages = warning');
+	return $session;
+}
+
 # Cancelled while loading
-my $loader = $node->background_psql('postgres', on_error_stop => 0);
+my $loader = new_session();
 my $pid = stopped_load($loader, $use);
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 kill 'CONT', $pid;
@@ -79,7 +88,7 @@ is_deeply([ segments($node) ], [], 'and leaves nothing in memory either');
 
 # Waiting for another session's load
 $pid = stopped_load($loader, $use);
-my $waiter = $node->background_psql('postgres', on_error_stop => 0);
+my $waiter = new_session();
 my $waiter_pid = backend_pid($waiter);
 
 $waiter->query_until(qr/started/, "\\echo started\n$use;\n\\echo finished\n");
@@ -111,7 +120,7 @@ is(scalar(segments($node)), 1, 'one image is in memory');
 eval { $loader->quit };
 
 # While a changed file is loaded, others go on with the old image
-$loader = $node->background_psql('postgres', on_error_stop => 0);
+$loader = new_session();
 replace_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads 8 --kv 4 --vocab 50000));
 $pid = stopped_load($loader, $use);
 is($waiter->query_safe("SELECT bitnet_count_tokens('x', 'big') > 0"), 't',
@@ -124,6 +133,19 @@ $waiter->query_safe($use);
 is($waiter->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '50000',
 	'and everybody uses the new image');
 is(scalar(segments($node)), 1, 'of which there is one');
+
+# Cancelled while it has progress to report, of a file that changed
+replace_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads 8 --kv 4 --vocab 40000));
+$loader->query_safe('SET client_min_messages = notice');
+$pid = stopped_load($loader, $use);
+sleep 2.2;
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+kill 'CONT', $pid;
+like(end_of_query($loader), qr/canceling statement due to user request/,
+	'a reload can be cancelled, too');
+$loader->query_safe($use);
+is($loader->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '40000',
+	'and the next statement tries it again');
 
 $_->quit for $loader, $waiter, $observer;
 $node->stop;
