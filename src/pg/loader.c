@@ -74,13 +74,25 @@ BitnetModelNameComplaint(const char *name)
 	return NULL;
 }
 
-/*
- * Appends the directory "bitnet" of a share directory.
- */
+/* Appends a directory, which must be palloc'd, unless it is there already. */
+static List *
+add_directory(List *directories, char *directory)
+{
+	ListCell   *cell;
+
+	foreach(cell, directories)
+	{
+		if (strcmp(lfirst(cell), directory) == 0)
+			return directories;
+	}
+	return lappend(directories, directory);
+}
+
+/* Appends the directory "bitnet" of a share directory. */
 static List *
 add_share_directory(List *directories, const char *prefix, const char *share)
 {
-	return lappend(directories, psprintf("%s%s/bitnet", prefix, share));
+	return add_directory(directories, psprintf("%s%s/bitnet", prefix, share));
 }
 
 List *
@@ -91,7 +103,7 @@ BitnetModelDirectories(void)
 	const char *setting;
 
 	if (bitnet_model_directory && bitnet_model_directory[0] != '\0')
-		directories = lappend(directories, pstrdup(bitnet_model_directory));
+		directories = add_directory(directories, pstrdup(bitnet_model_directory));
 
 	get_share_path(my_exec_path, share);
 

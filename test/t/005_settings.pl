@@ -67,6 +67,17 @@ $node->reload;
 like($node->safe_psql('postgres', "SELECT bitnet_count_tokens('Hello')"), qr/^\d+$/,
 	'without a directory of its own, the server has the installed models');
 
+# A directory that is looked into anyway is looked into once
+my $installed = $node->safe_psql('postgres',
+	"SELECT regexp_replace(file, '/[^/]*\$', '') FROM bitnet_models WHERE name = 'default'");
+$node->append_conf('postgresql.conf', "bitnet.model_directory = '$installed'\n");
+$node->reload;
+is($node->safe_psql('postgres', q{
+	SELECT bitnet_unload('default') > 0;
+	SELECT count(*) FROM bitnet_models WHERE name = 'default'}), "t\n1",
+	'the directory of the installed models can be named');
+$node->append_conf('postgresql.conf', "bitnet.model_directory = ''\n");
+
 # With preloading, and with the model in main shared memory
 $node->append_conf('postgresql.conf',
 	"shared_preload_libraries = '$ENV{BITNET_MODULE}'\nmin_dynamic_shared_memory = 64MB\n");
