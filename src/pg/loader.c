@@ -177,6 +177,19 @@ BitnetMaySeePaths(void)
 	return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
 }
 
+/* An error of the system, in its own words; they may be in any language. */
+static bn_status
+file_error(bn_error *err, uint64 offset, int error_number)
+{
+	bn_fail(err, BN_ERR_IO, offset, "");
+	if (err)
+	{
+		err->sys_errno = error_number;
+		strlcpy(err->detail, strerror(error_number), sizeof(err->detail));
+	}
+	return BN_ERR_IO;
+}
+
 /*
  * bn_source.read: fills buf from the file.
  */
@@ -196,14 +209,9 @@ read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 
 		if (n < 0)
 		{
-			int			save_errno = errno;
-
-			if (save_errno == EINTR)
+			if (errno == EINTR)
 				continue;
-			bn_fail(err, BN_ERR_IO, offset, "%s", strerror(save_errno));
-			if (err)
-				err->sys_errno = save_errno;
-			return BN_ERR_IO;
+			return file_error(err, offset, errno);
 		}
 		if (n == 0)
 			return bn_fail(err, BN_ERR_TRUNCATED, offset,
@@ -376,10 +384,7 @@ BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_e
 	reader.fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
 	if (reader.fd < 0 || fstat(reader.fd, &st) < 0)
 	{
-		int			save_errno = errno;
-
-		status = bn_fail(err, BN_ERR_IO, BN_NO_OFFSET, "%s", strerror(save_errno));
-		err->sys_errno = save_errno;
+		status = file_error(err, BN_NO_OFFSET, errno);
 		if (reader.fd >= 0)
 			CloseTransientFile(reader.fd);
 		return status;
@@ -388,7 +393,7 @@ BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_e
 	{
 		CloseTransientFile(reader.fd);
 		status = bn_fail(err, BN_ERR_IO, BN_NO_OFFSET, "it is not a regular file");
-		err->sys_errno = ENOENT;
+		err->sys_errno = EISDIR;	/* for the SQLSTATE of a wrong kind of object */
 		return status;
 	}
 	identify(&image->file, &st);

@@ -57,10 +57,10 @@ write_file('text', "Once upon a time there was a model, but not here.\n" x 10);
 like(error_of("SELECT bitnet_load('text')"), qr/ERROR:  XX001: could not load model file.*DETAIL:  /s,
 	'a file of another kind');
 mkdir "$models/directory.gguf";
-like(error_of("SELECT bitnet_load('directory')"), qr/ERROR:  58P01: could not load model file.*DETAIL:  .*not a regular file/s,
+like(error_of("SELECT bitnet_load('directory')"), qr/ERROR:  42809: could not load model file.*DETAIL:  It is not a regular file\./s,
 	'a directory');
 system_or_bail('mkfifo', "$models/pipe.gguf");
-like(error_of("SELECT bitnet_load('pipe')"), qr/ERROR:  58P01: could not load model file.*DETAIL:  .*not a regular file/s,
+like(error_of("SELECT bitnet_load('pipe')"), qr/ERROR:  42809: could not load model file.*DETAIL:  It is not a regular file\./s,
 	'a pipe');
 write_file('secret', $good);
 chmod 0, "$models/secret.gguf";
