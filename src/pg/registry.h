@@ -32,8 +32,7 @@ typedef struct BitnetModel
 /*
  * The model of that name (NULL: the setting bitnet.model), attached to this
  * process and loaded first if the server has not got it.  Waits for a load in
- * progress.  Raises an error if there is no such model, the caller may not use
- * it, or its file is bad.
+ * progress.  Raises an error if there is no such model or its file is bad.
  *
  * The mapping stays what it is until flinfo's memory context is reset, that is,
  * to the end of the statement that calls the function: a model that is
