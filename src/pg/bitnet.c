@@ -43,9 +43,8 @@ int			bitnet_max_tokens_limit = 4096;
 int			bitnet_threads = 0;
 int			bitnet_kv_cache_size = 1024;
 
-/* The processors that this process may run on */
-static int
-count_processors(void)
+int
+BitnetProcessors(void)
 {
 	long		n = sysconf(_SC_NPROCESSORS_ONLN);
 #ifdef __linux__
@@ -60,7 +59,7 @@ count_processors(void)
 int
 BitnetThreads(void)
 {
-	return bitnet_threads > 0 ? bitnet_threads : Max(count_processors() / 2, 1);
+	return bitnet_threads > 0 ? bitnet_threads : Max(BitnetProcessors() / 2, 1);
 }
 
 static bool

@@ -22,6 +22,9 @@ extern int	bitnet_max_tokens_limit;	/* most that max_tokens may be */
 extern int	bitnet_threads;				/* 0: half the processors */
 extern int	bitnet_kv_cache_size;		/* in MB, of one call for now */
 
+/* The processors that this process may run on. */
+extern int	BitnetProcessors(void);
+
 /* The number of threads that a step may use now. */
 extern int	BitnetThreads(void);
 

@@ -11,7 +11,6 @@
 
 #include <math.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -120,7 +119,7 @@ check_processor(ReturnSetInfo *rsinfo)
 	const bn_kernels *chosen = bn_kernels_select(bitnet_kernel);
 	const bn_kernels *best = bn_kernels_select(NULL);
 	int			threads = BitnetThreads();
-	long		processors = sysconf(_SC_NPROCESSORS_ONLN);
+	int			processors = BitnetProcessors();
 
 	if (chosen == NULL)
 		report(rsinfo, "kernel", "error", "Set \"bitnet.kernel\" to \"auto\".",
@@ -139,9 +138,9 @@ check_processor(ReturnSetInfo *rsinfo)
 	if (threads > processors)
 		report(rsinfo, "threads", "warning",
 			   "Lower \"bitnet.threads\": threads that wait for a processor slow the others down.",
-			   "%d threads on %ld processors", threads, processors);
+			   "%d threads on %d processors", threads, processors);
 	else
-		report(rsinfo, "threads", "ok", NULL, "%d of %ld processors for each session that computes",
+		report(rsinfo, "threads", "ok", NULL, "%d of %d processors for each session that computes",
 			   threads, processors);
 }
 
@@ -171,14 +170,13 @@ check_model(ReturnSetInfo *rsinfo)
 
 		MemoryContextSwitchTo(context);
 		edata = CopyErrorData();
+		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			ReThrowError(edata);
-		FlushErrorState();
 		report(rsinfo, "model", "error", edata->hint, "%s%s%s", edata->message,
 			   edata->detail ? ": " : "", edata->detail ? edata->detail : "");
 	}
