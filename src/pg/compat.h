@@ -38,9 +38,7 @@ static inline void *
 compat_shared_struct(const char *name, Size size, void (*init) (void *ptr))
 {
 	bool		found;
-#if PG_VERSION_NUM >= 190000
-	void	   *result = GetNamedDSMSegment(name, size, (void *) init, &found, NULL);
-#elif PG_VERSION_NUM >= 170000
+#if PG_VERSION_NUM >= 170000
 	void	   *result = GetNamedDSMSegment(name, size, init, &found);
 #else
 	void	   *result;
