@@ -46,6 +46,21 @@ SELECT category IS NOT NULL AS filled FROM ticket WHERE id = 10;
 DROP VIEW wrong;
 DROP TABLE ticket;
 
+-- A vector is cast as an INSERT would do it, but not into a domain
+CREATE FUNCTION to_point(real[]) RETURNS point LANGUAGE sql AS 'SELECT point($1[1], $1[2])';
+CREATE CAST (real[] AS point) WITH FUNCTION to_point(real[]) AS ASSIGNMENT;
+CREATE DOMAIN place AS point;
+CREATE TABLE p (body text, at point, place place);
+CREATE TRIGGER at BEFORE INSERT ON p FOR EACH ROW
+	EXECUTE FUNCTION bitnet_trigger('at', 'bitnet_embed', 'body');
+INSERT INTO p (body) VALUES ('some text');
+SELECT at ~= to_point(bitnet_embed(body)) AS cast_as_wanted FROM p;
+CREATE TRIGGER place BEFORE INSERT ON p FOR EACH ROW
+	EXECUTE FUNCTION bitnet_trigger('place', 'bitnet_embed', 'body');
+SELECT * FROM error_of($$INSERT INTO p (body) VALUES ('some text')$$);
+DROP TABLE p;
+DROP CAST (real[] AS point);
+
 -- What is wrong is said when the row comes
 CREATE TABLE t (id int, body text, target text, enum kind, short varchar(1), name name, json jsonb);
 CREATE FUNCTION try_trigger(arguments text, fires text DEFAULT 'BEFORE INSERT',

@@ -118,13 +118,16 @@ bad_column_type(Relation rel, Form_pg_attribute att, const char *wanted)
 
 /*
  * How a vector becomes a value of the target column: as it is, or by a cast
- * that an INSERT would use too, such as that to pgvector's type.
+ * that an INSERT would use too, such as that to pgvector's type.  Not for a
+ * domain, whose constraints a cast does not check.
  */
 static Datum
 coerce_vector(Relation rel, Form_pg_attribute att, ArrayType *vector)
 {
 	Oid			cast;
 
+	if (get_typtype(att->atttypid) == TYPTYPE_DOMAIN)
+		bad_column_type(rel, att, _("real[]"));
 	switch (find_coercion_pathway(att->atttypid, FLOAT4ARRAYOID, COERCION_ASSIGNMENT, &cast))
 	{
 		case COERCION_PATH_RELABELTYPE:
@@ -132,6 +135,11 @@ coerce_vector(Relation rel, Form_pg_attribute att, ArrayType *vector)
 				return PointerGetDatum(vector);
 			break;
 		case COERCION_PATH_FUNC:
+			if (get_func_nargs(cast) == 1)
+				return OidFunctionCall1(cast, PointerGetDatum(vector));
+			if (get_func_nargs(cast) == 2)
+				return OidFunctionCall2(cast, PointerGetDatum(vector),
+										Int32GetDatum(att->atttypmod));
 			return OidFunctionCall3(cast, PointerGetDatum(vector),
 									Int32GetDatum(att->atttypmod), BoolGetDatum(false));
 		default:
