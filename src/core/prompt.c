@@ -47,37 +47,45 @@ role_prefix(bn_role role)
 	}
 }
 
-/*
- * White space as the template's trim() has it, which is Python's strip(): the
- * four separators of ASCII belong to it.
- */
-static bool
-is_trimmed(uint32_t code)
+size_t
+bn_space_length(const char *text, size_t length)
 {
-	return bn_code_class(code) == BN_CLASS_SPACE || (code >= 0x1C && code <= 0x1F);
+	size_t		bytes;
+	uint32_t	code;
+
+	if (length == 0)
+		return 0;
+	code = bn_utf8_decode((const uint8_t *) text, length, &bytes);
+	return bn_code_class(code) == BN_CLASS_SPACE || (code >= 0x1C && code <= 0x1F) ? bytes : 0;
 }
 
-static void
-trim(const uint8_t **text, size_t *length)
+size_t
+bn_trim_right(const char *text, size_t length)
+{
+	while (length > 0)
+	{
+		size_t		last = length - 1;
+
+		while (last > 0 && length - last < 4 && (text[last] & 0xC0) == 0x80)
+			last--;
+		if (bn_space_length(text + last, length - last) != length - last)
+			break;
+		length = last;
+	}
+	return length;
+}
+
+void
+bn_trim(const char **text, size_t *length)
 {
 	size_t		bytes;
 
-	while (*length > 0 && is_trimmed(bn_utf8_decode(*text, *length, &bytes)))
+	while ((bytes = bn_space_length(*text, *length)) > 0)
 	{
 		*text += bytes;
 		*length -= bytes;
 	}
-	while (*length > 0)
-	{
-		size_t		last = *length - 1;
-
-		while (last > 0 && *length - last < 4 && ((*text)[last] & 0xC0) == 0x80)
-			last--;
-		if (!is_trimmed(bn_utf8_decode(*text + last, *length - last, &bytes)) ||
-			bytes != *length - last)
-			break;
-		*length = last;
-	}
+	*length = bn_trim_right(*text, *length);
 }
 
 /* Room for a role and a text, a multiple of 8 bytes. */
@@ -119,7 +127,7 @@ put_message(prompt_writer *w, const bn_message *message, uint8_t *scratch,
 			size_t scratch_size)
 {
 	const char *prefix = role_prefix(message->role);
-	const uint8_t *text = (const uint8_t *) message->text;
+	const char *text = message->text;
 	size_t		length = message->length;
 	size_t		prefix_length;
 	size_t		joined;
@@ -127,7 +135,7 @@ put_message(prompt_writer *w, const bn_message *message, uint8_t *scratch,
 	if (!prefix)
 		return bn_fail(w->err, BN_ERR_INVALID, BN_NO_OFFSET,
 					   "unknown role %d of a message", (int) message->role);
-	trim(&text, &length);
+	bn_trim(&text, &length);
 	joined = joined_size(length);
 	if (joined > scratch_size)
 		return bn_fail(w->err, BN_ERR_NOSPACE, BN_NO_OFFSET,

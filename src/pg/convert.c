@@ -9,8 +9,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -19,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "../core/prompt.h"
 #include "convert.h"
 
 /*
@@ -188,63 +187,24 @@ BitnetCStringFromText(BitnetText t)
 	return text_to_cstring(BitnetTextToServer(t.data, t.length));
 }
 
-/*
- * Unicode's White_Space, as far as it concerns text; the separators of
- * ASCII's C0 set are what other tools strip too.
- */
 int
 BitnetSpaceLength(const char *data, size_t length)
 {
-	const unsigned char *p = (const unsigned char *) data;
-
-	if (length >= 1 && (p[0] == ' ' || (p[0] >= 0x09 && p[0] <= 0x0d) ||
-						(p[0] >= 0x1c && p[0] <= 0x1f)))
-		return 1;
-	if (length >= 2 && p[0] == 0xc2 && (p[1] == 0x85 || p[1] == 0xa0))
-		return 2;
-	if (length >= 3)
-	{
-		uint32		c = (uint32) p[0] << 16 | (uint32) p[1] << 8 | p[2];
-
-		if (c == 0xe19a80 ||	/* U+1680 */
-			(c >= 0xe28080 && c <= 0xe2808a) || /* U+2000 .. U+200A */
-			c == 0xe280a8 || c == 0xe280a9 ||	/* U+2028, U+2029 */
-			c == 0xe280af ||	/* U+202F */
-			c == 0xe2819f ||	/* U+205F */
-			c == 0xe38080)		/* U+3000 */
-			return 3;
-	}
-	return 0;
+	return (int) bn_space_length(data, length);
 }
 
 BitnetText
 BitnetTrimRight(BitnetText t)
 {
-	for (;;)
-	{
-		int			n;
-
-		for (n = 1; n <= 3; n++)
-			if ((size_t) n <= t.length &&
-				BitnetSpaceLength(t.data + t.length - n, n) == n)
-				break;
-		if (n > 3)
-			return t;
-		t.length -= n;
-	}
+	t.length = bn_trim_right(t.data, t.length);
+	return t;
 }
 
 BitnetText
 BitnetTrim(BitnetText t)
 {
-	int			n;
-
-	while ((n = BitnetSpaceLength(t.data, t.length)) > 0)
-	{
-		t.data += n;
-		t.length -= n;
-	}
-	return BitnetTrimRight(t);
+	bn_trim(&t.data, &t.length);
+	return t;
 }
 
 bool
