@@ -619,7 +619,8 @@ static bn_status
 read_alignment(bn_gguf *g, bn_error *err)
 {
 	const bn_gguf_value *v = bn_gguf_find(g, "general.alignment");
-	int64_t		alignment;
+	uint8_t		bytes[4];
+	uint32_t	alignment;
 
 	g->alignment = DEFAULT_ALIGNMENT;
 	if (!v)
@@ -627,16 +628,17 @@ read_alignment(bn_gguf *g, bn_error *err)
 	if (v->type != BN_GGUF_U32)
 		return bn_fail(err, BN_ERR_FORMAT, v->offset,
 					   "the value of \"general.alignment\" is not of type uint32");
-	BN_TRY(bn_gguf_get_int(g, "general.alignment", 0, UINT32_MAX, &alignment, NULL, err));
+	BN_TRY(g->source.read(g->source.ctx, v->offset, bytes, sizeof(bytes), err));
+	alignment = bn_load_u32(bytes);
 	if (alignment < MIN_ALIGNMENT || (alignment & (alignment - 1)) != 0)
 		return bn_fail(err, BN_ERR_FORMAT, v->offset,
-					   "\"general.alignment\" is %ld, not a power of two from %d up",
+					   "\"general.alignment\" is %u, not a power of two from %d up",
 					   alignment, MIN_ALIGNMENT);
 	if (alignment > MAX_ALIGNMENT)
 		return bn_fail(err, BN_ERR_LIMIT, v->offset,
-					   "\"general.alignment\" is %ld, more than the limit of %u",
+					   "\"general.alignment\" is %u, more than the limit of %u",
 					   alignment, MAX_ALIGNMENT);
-	g->alignment = (uint64_t) alignment;
+	g->alignment = alignment;
 	return BN_OK;
 }
 

@@ -337,13 +337,14 @@ bn_gguf_next_string(bn_gguf_cursor *c, uint8_t *buf, size_t size, size_t *length
 bn_status
 bn_gguf_next_int(bn_gguf_cursor *c, int64_t *value, bn_error *err)
 {
+	uint64_t	offset = c->offset;
 	const uint8_t *p;
 
 	if (!is_integer(c->value->item_type))
 		return bn_fail(err, BN_ERR_INVALID, c->offset, "not an array of integers");
 	BN_TRY(cursor_take(c, number_bytes(c->value->item_type), &p, err));
 	if (!decode_int(c->value->item_type, p, value))
-		return bn_fail(err, BN_ERR_FORMAT, c->offset,
+		return bn_fail(err, BN_ERR_FORMAT, offset,
 					   "element %lu of an array, %lu, is out of range",
 					   c->index, bn_load_u64(p));
 	c->index++;

@@ -105,11 +105,12 @@ lay_out(bn_vocab *v, uint64_t text_bytes)
 static bn_status
 next_type(bn_gguf_cursor *c, bn_token_type *type, bn_error *err)
 {
+	uint64_t	offset = c->offset;
 	int64_t		value;
 
 	BN_TRY(bn_gguf_next_int(c, &value, err));
 	if (value < 0 || value > BN_TOKEN_BYTE)
-		return bn_fail(err, BN_ERR_FORMAT, c->offset,
+		return bn_fail(err, BN_ERR_FORMAT, offset,
 					   "token %lu has the unknown type %ld", c->index - 1, value);
 	*type = value == 0 ? BN_TOKEN_NORMAL : (bn_token_type) value;
 	return BN_OK;
