@@ -100,22 +100,15 @@ label_request(const BitnetModel *model, BitnetTokens prompt, BitnetTokens label)
 	return request;
 }
 
-int
-BitnetClassify(const BitnetModel *model, const BitnetArgs *args, BitnetText input,
-			   double *logprobs)
+/* Adds the requests for the labels of one text. */
+static void
+add_label_requests(BitnetRun *run, const BitnetArgs *args, BitnetText input,
+				   const BitnetTokens *labels, int32 longest)
 {
-	BitnetRun  *run = BitnetBeginRun(model);
-	BitnetTokens *labels = palloc(sizeof(BitnetTokens) * args->n_labels);
+	const BitnetModel *model = run->model;
 	BitnetTokens prompt;
-	int32		longest = 0;
-	int			best = 0;
 	int			i;
 
-	for (i = 0; i < args->n_labels; i++)
-	{
-		labels[i] = BitnetEncode(model->model.vocab, args->labels[i], false);
-		longest = Max(longest, labels[i].n + 1);
-	}
 	input = BitnetTrim(input);
 	if (args->on_overflow == BITNET_OVERFLOW_TRUNCATE)
 	{
@@ -135,49 +128,104 @@ BitnetClassify(const BitnetModel *model, const BitnetArgs *args, BitnetText inpu
 
 		BitnetAddRequest(run, &request);
 	}
-	BitnetRunRequests(run);
+}
+
+void
+BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
+			   const BitnetText *inputs, int n, double *logprobs)
+{
+	BitnetRun  *run = BitnetBeginRun(model);
+	BitnetTokens *labels = palloc(sizeof(BitnetTokens) * args->n_labels);
+	int32		longest = 0;
+	int			i;
+
 	for (i = 0; i < args->n_labels; i++)
 	{
+		labels[i] = BitnetEncode(model->model.vocab, args->labels[i], false);
+		longest = Max(longest, labels[i].n + 1);
+	}
+	for (i = 0; i < n; i++)
+		add_label_requests(run, args, inputs[i], labels, longest);
+	BitnetRunRequests(run);
+	for (i = 0; i < run->n_requests; i++)
 		logprobs[i] = run->requests[i].logprob;
+	BitnetEndRun(run);
+}
+
+int
+BitnetBestLabel(const BitnetArgs *args, const double *logprobs)
+{
+	int			best = 0;
+	int			i;
+
+	for (i = 1; i < args->n_labels; i++)
 		if (logprobs[i] > logprobs[best])
 			best = i;
-	}
-	BitnetEndRun(run);
 	return best;
 }
 
-/*
- * The arguments of both functions; false if the result is NULL, because an
- * input is NULL or there is nothing in it to judge by.
- */
-static bool
-take_args(BitnetArgs *args, FunctionCallInfo fcinfo, BitnetText *input)
+/* The arguments behind the text, which is not NULL. */
+static void
+take_args(BitnetArgs *args, FunctionCallInfo fcinfo)
 {
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		return false;
 	BitnetInitArgs(args);
 	BitnetTakeArg(args, fcinfo, 1, "labels");
 	BitnetTakeArg(args, fcinfo, 2, "instruction");
 	BitnetTakeArg(args, fcinfo, 3, "model");
 	BitnetTakeOptionsArg(args, fcinfo, 4, BITNET_CLASSIFY);
 	BitnetCheckLabels(args);
-	*input = BitnetTextFromDatum(PG_GETARG_DATUM(0));
-	return !BitnetIsBlank(*input);
+}
+
+/* NULL where an input is NULL, and where there is nothing in it to judge by. */
+void
+BitnetClassifyRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+				   NullableDatum *results, int n)
+{
+	BitnetArgs	args;
+	BitnetText *inputs = palloc(sizeof(BitnetText) * n);
+	double	   *logprobs;
+	bool		taken = false;
+	int			n_inputs = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		results[i].value = (Datum) 0;
+		results[i].isnull = true;
+		if (contents[i].isnull || PG_ARGISNULL(1))
+			continue;
+		if (!taken)
+			take_args(&args, fcinfo);
+		taken = true;
+		inputs[n_inputs] = BitnetTextFromDatum(contents[i].value);
+		if (BitnetIsBlank(inputs[n_inputs]))
+			continue;
+		results[i].isnull = false;
+		n_inputs++;
+	}
+	if (n_inputs == 0)
+		return;
+
+	logprobs = MemoryContextAllocHuge(CurrentMemoryContext,
+									  sizeof(double) * (Size) n_inputs * args.n_labels);
+	BitnetClassify(BitnetGetModel(fcinfo->flinfo, args.model), &args, inputs, n_inputs,
+				   logprobs);
+	for (i = 0; i < n; i++)
+	{
+		BitnetText	label;
+
+		if (results[i].isnull)
+			continue;
+		label = args.labels[BitnetBestLabel(&args, logprobs)];
+		results[i].value = PointerGetDatum(BitnetTextToServer(label.data, label.length));
+		logprobs += args.n_labels;
+	}
 }
 
 Datum
 bitnet_classify(PG_FUNCTION_ARGS)
 {
-	BitnetArgs	args;
-	BitnetText	input;
-	double	   *logprobs;
-	int			best;
-
-	if (!take_args(&args, fcinfo, &input))
-		PG_RETURN_NULL();
-	logprobs = palloc(sizeof(double) * args.n_labels);
-	best = BitnetClassify(BitnetGetModel(fcinfo->flinfo, args.model), &args, input, logprobs);
-	PG_RETURN_TEXT_P(BitnetTextToServer(args.labels[best].data, args.labels[best].length));
+	return BitnetOneRow(fcinfo, BitnetClassifyRows);
 }
 
 /*
@@ -197,12 +245,16 @@ bitnet_classify_scores(PG_FUNCTION_ARGS)
 	int			i;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (!take_args(&args, fcinfo, &input))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	take_args(&args, fcinfo);
+	input = BitnetTextFromDatum(PG_GETARG_DATUM(0));
+	if (BitnetIsBlank(input))
 		return (Datum) 0;
 
 	logprobs = palloc(sizeof(double) * args.n_labels);
-	largest = logprobs[BitnetClassify(BitnetGetModel(fcinfo->flinfo, args.model), &args,
-									  input, logprobs)];
+	BitnetClassify(BitnetGetModel(fcinfo->flinfo, args.model), &args, &input, 1, logprobs);
+	largest = logprobs[BitnetBestLabel(&args, logprobs)];
 	order = palloc(sizeof(int) * args.n_labels);
 	for (i = 0; i < args.n_labels; i++)
 	{

@@ -134,23 +134,40 @@ take_args(BitnetArgs *args, FunctionCallInfo fcinfo)
 	BitnetTakeOptionsArg(args, fcinfo, 3, BITNET_EMBED);
 }
 
+void
+BitnetEmbedRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+				NullableDatum *results, int n)
+{
+	BitnetArgs	args;
+	BitnetText *inputs = palloc0(sizeof(BitnetText) * n);
+	float	  **vectors = NULL;
+	int			dimensions;
+	bool		any = false;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		any |= !contents[i].isnull;
+	if (any)
+	{
+		take_args(&args, fcinfo);
+		for (i = 0; i < n; i++)
+			if (!contents[i].isnull)
+				inputs[i] = BitnetTextFromDatum(contents[i].value);
+		vectors = BitnetEmbed(BitnetGetModel(fcinfo->flinfo, args.model), &args,
+							  inputs, n, &dimensions);
+	}
+	for (i = 0; i < n; i++)
+	{
+		results[i].isnull = vectors == NULL || vectors[i] == NULL;
+		results[i].value = results[i].isnull ? (Datum) 0 :
+			PointerGetDatum(BitnetVectorArray(vectors[i], dimensions));
+	}
+}
+
 Datum
 bitnet_embed(PG_FUNCTION_ARGS)
 {
-	BitnetArgs	args;
-	BitnetText	input;
-	float	   *vector;
-	int			dimensions;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	take_args(&args, fcinfo);
-	input = BitnetTextFromDatum(PG_GETARG_DATUM(0));
-	vector = BitnetEmbed(BitnetGetModel(fcinfo->flinfo, args.model), &args,
-						 &input, 1, &dimensions)[0];
-	if (vector == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_ARRAYTYPE_P(BitnetVectorArray(vector, dimensions));
+	return BitnetOneRow(fcinfo, BitnetEmbedRows);
 }
 
 /* One row for each element, counted from 1, also where there is no vector. */
@@ -196,40 +213,93 @@ bitnet_embed_array(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Cosine of the angle between the vectors of two texts. */
-Datum
-bitnet_similarity(PG_FUNCTION_ARGS)
+static double
+cosine(const float *a, const float *b, int dimensions)
 {
-	BitnetArgs	args;
-	BitnetText	inputs[2];
-	float	  **vectors;
-	int			dimensions;
 	double		product = 0;
 	double		square_a = 0;
 	double		square_b = 0;
-	double		cosine;
 	int			i;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	BitnetInitArgs(&args);
-	BitnetTakeArg(&args, fcinfo, 2, "model");
-	BitnetTakeOptionsArg(&args, fcinfo, 3, BITNET_EMBED);
-
-	inputs[0] = BitnetTextFromDatum(PG_GETARG_DATUM(0));
-	inputs[1] = BitnetTextFromDatum(PG_GETARG_DATUM(1));
-	if (BitnetIsBlank(inputs[0]) || BitnetIsBlank(inputs[1]))
-		PG_RETURN_NULL();
-	vectors = BitnetEmbed(BitnetGetModel(fcinfo->flinfo, args.model), &args,
-						  inputs, 2, &dimensions);
 	for (i = 0; i < dimensions; i++)
 	{
-		product += (double) vectors[0][i] * vectors[1][i];
-		square_a += (double) vectors[0][i] * vectors[0][i];
-		square_b += (double) vectors[1][i] * vectors[1][i];
+		product += (double) a[i] * b[i];
+		square_a += (double) a[i] * a[i];
+		square_b += (double) b[i] * b[i];
 	}
 	if (square_a == 0 || square_b == 0)
-		PG_RETURN_FLOAT8(0);
-	cosine = product / (sqrt(square_a) * sqrt(square_b));
-	PG_RETURN_FLOAT8(Max(-1.0, Min(1.0, cosine)));
+		return 0;
+	product /= sqrt(square_a) * sqrt(square_b);
+	return Max(-1.0, Min(1.0, product));
+}
+
+/*
+ * Cosine of the angle between the vectors of two texts.  Most often one of
+ * them is the same for all rows; so a text that was on the same side of the
+ * row before is not embedded again.
+ */
+void
+BitnetSimilarityRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+					 NullableDatum *results, int n)
+{
+	BitnetArgs	args;
+	BitnetText *inputs = palloc0(sizeof(BitnetText) * 2 * n);
+	int		   *numbers = palloc(sizeof(int) * 2 * n);
+	int			last[2] = {-1, -1};
+	float	  **vectors = NULL;
+	int			dimensions;
+	bool		taken = false;
+	int			n_inputs = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		BitnetText	pair[2];
+		int			side;
+
+		results[i].value = (Datum) 0;
+		results[i].isnull = true;
+		if (contents[2 * i].isnull || contents[2 * i + 1].isnull)
+			continue;
+		if (!taken)
+		{
+			BitnetInitArgs(&args);
+			BitnetTakeArg(&args, fcinfo, 2, "model");
+			BitnetTakeOptionsArg(&args, fcinfo, 3, BITNET_EMBED);
+			taken = true;
+		}
+		for (side = 0; side < 2; side++)
+			pair[side] = BitnetTextFromDatum(contents[2 * i + side].value);
+		if (BitnetIsBlank(pair[0]) || BitnetIsBlank(pair[1]))
+			continue;
+		results[i].isnull = false;
+		for (side = 0; side < 2; side++)
+		{
+			int			number = last[side];
+
+			if (number < 0 || inputs[number].length != pair[side].length ||
+				memcmp(inputs[number].data, pair[side].data, pair[side].length) != 0)
+			{
+				number = n_inputs++;
+				inputs[number] = pair[side];
+			}
+			last[side] = numbers[2 * i + side] = number;
+		}
+	}
+	if (n_inputs == 0)
+		return;
+
+	vectors = BitnetEmbed(BitnetGetModel(fcinfo->flinfo, args.model), &args,
+						  inputs, n_inputs, &dimensions);
+	for (i = 0; i < n; i++)
+		if (!results[i].isnull)
+			results[i].value = Float8GetDatum(cosine(vectors[numbers[2 * i]],
+													 vectors[numbers[2 * i + 1]],
+													 dimensions));
+}
+
+Datum
+bitnet_similarity(PG_FUNCTION_ARGS)
+{
+	return BitnetOneRow(fcinfo, BitnetSimilarityRows);
 }

@@ -23,9 +23,12 @@
 extern text **BitnetGenerate(const BitnetModel *model, const BitnetArgs *args,
 							 const BitnetText *prompts, int n);
 
-/* A summary of one text, UTF-8, of at most args->max_words words (summarize.c). */
-extern BitnetText BitnetSummarize(const BitnetModel *model, const BitnetArgs *args,
-								  BitnetText input);
+/*
+ * Summaries of n texts, UTF-8, of at most args->max_words words each
+ * (summarize.c); empty for those that are blank.
+ */
+extern BitnetText *BitnetSummarize(const BitnetModel *model, const BitnetArgs *args,
+								   const BitnetText *inputs, int n);
 
 /*
  * One round of summarising: the text is cut into parts that the model can
@@ -36,12 +39,14 @@ extern BitnetText BitnetCondense(const BitnetModel *model, const BitnetArgs *arg
 								 BitnetText input);
 
 /*
- * Natural logarithm of the probability of each label as the whole answer
- * (classify.c); logprobs is [args->n_labels].  Returns the best one's number;
- * of equals, the first.
+ * Natural logarithm of the probability of each label as the whole answer, for
+ * each of n texts (classify.c); logprobs is [n][args->n_labels].
  */
-extern int	BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
-						   BitnetText input, double *logprobs);
+extern void BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
+						   const BitnetText *inputs, int n, double *logprobs);
+
+/* The number of the most probable label; of equals, the first. */
+extern int	BitnetBestLabel(const BitnetArgs *args, const double *logprobs);
 
 /* Raises an error unless there are two labels or more, all different. */
 extern void BitnetCheckLabels(const BitnetArgs *args);
@@ -55,5 +60,47 @@ extern float **BitnetEmbed(const BitnetModel *model, const BitnetArgs *args,
 
 /* A real[] of a vector. */
 extern ArrayType *BitnetVectorArray(const float *vector, int dimensions);
+
+/*
+ * The SQL functions over n rows in one batch.  fcinfo has the arguments that
+ * all rows have in common.  The first of the function, the content, or the
+ * first two of bitnet_similarity, are in contents, one row after the other.
+ * Results are what the function returns for each row, in the current memory
+ * context.
+ */
+typedef void (*BitnetRowsFunction) (FunctionCallInfo fcinfo, const NullableDatum *contents,
+									NullableDatum *results, int n);
+
+extern void BitnetGenerateRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+							   NullableDatum *results, int n);
+extern void BitnetChatRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+						   NullableDatum *results, int n);
+extern void BitnetSummarizeRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+								NullableDatum *results, int n);
+extern void BitnetClassifyRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+							   NullableDatum *results, int n);
+extern void BitnetEmbedRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+							NullableDatum *results, int n);
+extern void BitnetSimilarityRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+								 NullableDatum *results, int n);
+
+/* The same for the row in fcinfo alone, as the SQL function. */
+static inline Datum
+BitnetOneRow(FunctionCallInfo fcinfo, BitnetRowsFunction rows)
+{
+	NullableDatum result;
+
+	rows(fcinfo, fcinfo->args, &result, 1);
+	fcinfo->isnull = result.isnull;
+	return result.value;
+}
+
+/* The SQL functions that have such a form (each in its own file). */
+extern PGDLLEXPORT Datum bitnet_generate(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum bitnet_chat(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum bitnet_summarize(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum bitnet_classify(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum bitnet_embed(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum bitnet_similarity(PG_FUNCTION_ARGS);
 
 #endif							/* BITNET_FUNCTIONS_H */

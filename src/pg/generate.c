@@ -57,14 +57,11 @@ generate_request(const BitnetModel *model, const BitnetArgs *args, BitnetTokens 
 	return request;
 }
 
-text	  **
-BitnetGenerate(const BitnetModel *model, const BitnetArgs *args,
-			   const BitnetText *prompts, int n)
+/* A run for answers whose requests are to be added. */
+static BitnetRun *
+begin_generate(const BitnetModel *model, const BitnetArgs *args)
 {
-	text	  **results = palloc0(sizeof(text *) * Max(n, 1));
 	BitnetRun  *run;
-	int			i;
-	int			next = 0;
 
 	if (args->raw && args->system.data != NULL)
 		ereport(ERROR,
@@ -74,6 +71,39 @@ BitnetGenerate(const BitnetModel *model, const BitnetArgs *args,
 
 	run = BitnetBeginRun(model);
 	BitnetSetStops(run, args->stops, args->n_stops);
+	return run;
+}
+
+/* Runs it and returns the answers, in the order of the requests. */
+static text **
+end_generate(BitnetRun *run)
+{
+	text	  **answers;
+	int			i;
+
+	BitnetRunRequests(run);
+	MemoryContextSwitchTo(run->caller);
+	answers = palloc(sizeof(text *) * Max(run->n_requests, 1));
+	for (i = 0; i < run->n_requests; i++)
+	{
+		BitnetText	answer = BitnetRunText(run, i);
+
+		answers[i] = BitnetTextToServer(answer.data, answer.length);
+	}
+	BitnetEndRun(run);
+	return answers;
+}
+
+text	  **
+BitnetGenerate(const BitnetModel *model, const BitnetArgs *args,
+			   const BitnetText *prompts, int n)
+{
+	text	  **results = palloc0(sizeof(text *) * Max(n, 1));
+	BitnetRun  *run = begin_generate(model, args);
+	text	  **answers;
+	int			next = 0;
+	int			i;
+
 	for (i = 0; i < n; i++)
 	{
 		bn_request	request;
@@ -85,34 +115,45 @@ BitnetGenerate(const BitnetModel *model, const BitnetArgs *args,
 								   BitnetUserTokens(model, args->system, prompts[i]));
 		BitnetAddRequest(run, &request);
 	}
-	BitnetRunRequests(run);
+	answers = end_generate(run);
+	for (i = 0; i < n; i++)
+		if (prompts[i].data != NULL)
+			results[i] = answers[next++];
+	return results;
+}
 
-	MemoryContextSwitchTo(run->caller);
+void
+BitnetGenerateRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+				   NullableDatum *results, int n)
+{
+	BitnetArgs	args;
+	BitnetText *prompts = palloc0(sizeof(BitnetText) * n);
+	text	  **answers = NULL;
+	bool		any = false;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		any |= !contents[i].isnull;
+	if (any)
+	{
+		take_args(&args, fcinfo, BITNET_GENERATE);
+		for (i = 0; i < n; i++)
+			if (!contents[i].isnull)
+				prompts[i] = BitnetTextFromDatum(contents[i].value);
+		answers = BitnetGenerate(BitnetGetModel(fcinfo->flinfo, args.model), &args,
+								 prompts, n);
+	}
 	for (i = 0; i < n; i++)
 	{
-		BitnetText	answer;
-
-		if (prompts[i].data == NULL)
-			continue;
-		answer = BitnetRunText(run, next++);
-		results[i] = BitnetTextToServer(answer.data, answer.length);
+		results[i].isnull = contents[i].isnull;
+		results[i].value = contents[i].isnull ? (Datum) 0 : PointerGetDatum(answers[i]);
 	}
-	BitnetEndRun(run);
-	return results;
 }
 
 Datum
 bitnet_generate(PG_FUNCTION_ARGS)
 {
-	BitnetArgs	args;
-	BitnetText	prompt;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	take_args(&args, fcinfo, BITNET_GENERATE);
-	prompt = BitnetTextFromDatum(PG_GETARG_DATUM(0));
-	PG_RETURN_TEXT_P(BitnetGenerate(BitnetGetModel(fcinfo->flinfo, args.model), &args,
-									&prompt, 1)[0]);
+	return BitnetOneRow(fcinfo, BitnetGenerateRows);
 }
 
 Datum
@@ -231,33 +272,48 @@ read_messages(Jsonb *json, BitnetText system, int *n_messages)
 	return messages;
 }
 
+void
+BitnetChatRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+			   NullableDatum *results, int n)
+{
+	BitnetArgs	args;
+	const BitnetModel *model = NULL;
+	BitnetRun  *run = NULL;
+	text	  **answers = NULL;
+	int			next = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		bn_message *messages;
+		int			n_messages;
+		bn_request	request;
+
+		if (contents[i].isnull)
+			continue;
+		if (run == NULL)
+			take_args(&args, fcinfo, BITNET_CHAT);
+		messages = read_messages(DatumGetJsonbP(contents[i].value), args.system, &n_messages);
+		if (run == NULL)
+		{
+			model = BitnetGetModel(fcinfo->flinfo, args.model);
+			run = begin_generate(model, &args);
+		}
+		request = generate_request(model, &args,
+								   BitnetChatTokens(model, messages, n_messages));
+		BitnetAddRequest(run, &request);
+	}
+	if (run != NULL)
+		answers = end_generate(run);
+	for (i = 0; i < n; i++)
+	{
+		results[i].isnull = contents[i].isnull;
+		results[i].value = contents[i].isnull ? (Datum) 0 : PointerGetDatum(answers[next++]);
+	}
+}
+
 Datum
 bitnet_chat(PG_FUNCTION_ARGS)
 {
-	BitnetArgs	args;
-	const BitnetModel *model;
-	bn_message *messages;
-	int			n_messages;
-	BitnetRun  *run;
-	bn_request	request;
-	BitnetText	answer;
-	text	   *result;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	take_args(&args, fcinfo, BITNET_CHAT);
-	messages = read_messages(PG_GETARG_JSONB_P(0), args.system, &n_messages);
-	model = BitnetGetModel(fcinfo->flinfo, args.model);
-
-	run = BitnetBeginRun(model);
-	BitnetSetStops(run, args.stops, args.n_stops);
-	request = generate_request(model, &args, BitnetChatTokens(model, messages, n_messages));
-	BitnetAddRequest(run, &request);
-	BitnetRunRequests(run);
-	answer = BitnetRunText(run, 0);
-
-	MemoryContextSwitchTo(run->caller);
-	result = BitnetTextToServer(answer.data, answer.length);
-	BitnetEndRun(run);
-	PG_RETURN_TEXT_P(result);
+	return BitnetOneRow(fcinfo, BitnetChatRows);
 }

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/memutils.h"
 
 #include "run.h"
@@ -29,6 +30,11 @@
 
 /* A shorter common beginning is computed again sooner than waited for. */
 #define MIN_SHARED_TOKENS 16
+
+/* By so much a beginning must be longer to be taken from further down the tree. */
+#define MIN_GAIN_TOKENS 4
+
+BitnetRunCounters bitnet_run_counters;
 
 static void *
 alloc_aligned(MemoryContext context, size_t size)
@@ -122,39 +128,67 @@ cache_bytes(const BitnetRun *run, const bn_request *request)
 	return (int64) bn_kv_page_bytes(run->model->model.config) * bn_kv_pages(n_tokens);
 }
 
+/* The number of tokens that a request could take over from another's cache. */
+static int32
+common_beginning(const bn_request *request, const bn_request *parent)
+{
+	int32		most;
+	int32		n;
+
+	/* The logits behind the last of these are wanted, so it is computed */
+	most = request->kind == BN_REQUEST_SCORE ? request->n_context : request->n_tokens;
+	most = Min(most - 1, parent->n_tokens);
+	for (n = 0; n < most && request->tokens[n] == parent->tokens[n]; n++)
+		;
+	return n;
+}
+
 /*
- * Lets requests that begin like the one at the head of their group use its
- * cache; whoever does not begin like that heads a group of its own.  At least
- * one token of each is left to compute, the one whose logits are wanted first;
- * and a pooled vector needs the hidden state of every token, so there it is of
- * no use.  The head keeps its part of the cache meanwhile: if that is scarce,
- * everybody computes for himself.
+ * Lets requests use the cache of earlier ones that begin with the same tokens.
+ * The sharing is a tree and the requests are in preorder, so the parent of one
+ * is the request before it or an ancestor of that.  Of those it is the one with
+ * the longest common beginning; but a request that is further down the tree,
+ * and would have to be waited for, must give so much more.
+ *
+ * A pooled vector needs the hidden state of every token, so there a cache is of
+ * no use.  Ancestors keep their part of the cache meanwhile: where they would
+ * take too much of it, a request computes for itself.
  */
 static void
 share_beginnings(BitnetRun *run, int64 kv_bytes)
 {
-	int			head = 0;
 	int			i;
 
 	for (i = 1; i < run->n_requests; i++)
 	{
 		bn_request *request = &run->requests[i];
-		bn_request *parent = &run->requests[head];
-		int32		most;
-		int32		n;
+		int32		best = 0;
+		int			parent = -1;
+		int			candidate;
+		int64		bytes = cache_bytes(run, request);
 
-		most = request->kind == BN_REQUEST_SCORE ? request->n_context : request->n_tokens;
-		most = Min(most, parent->n_tokens) - 1;
-		for (n = 0; n < most && request->tokens[n] == parent->tokens[n]; n++)
-			;
-		if (n >= MIN_SHARED_TOKENS && request->kind != BN_REQUEST_EMBED &&
-			cache_bytes(run, parent) + cache_bytes(run, request) <= kv_bytes / 2)
+		if (request->kind == BN_REQUEST_EMBED)
+			continue;
+		for (candidate = i - 1; candidate >= 0;
+			 candidate = run->requests[candidate].shared_with)
 		{
-			request->shared_with = head;
-			request->n_shared = n;
+			int32		n = common_beginning(request, &run->requests[candidate]);
+
+			if (n >= MIN_SHARED_TOKENS &&
+				(parent < 0 || best < n + MIN_GAIN_TOKENS))
+			{
+				parent = candidate;
+				best = n;
+			}
 		}
-		else
-			head = i;
+		for (candidate = parent; candidate >= 0;
+			 candidate = run->requests[candidate].shared_with)
+			bytes += cache_bytes(run, &run->requests[candidate]);
+		if (parent >= 0 && bytes <= kv_bytes / 2)
+		{
+			request->shared_with = parent;
+			request->n_shared = best;
+		}
 	}
 }
 
@@ -212,13 +246,14 @@ read_output(BitnetRun *run, int number)
 }
 
 /*
- * Ends the requests whose answer has reached a stop string.  Requests are
- * admitted in order, so only those between *first and the first one that waits
- * can have anything new.
+ * Looks at the requests after a step: ends those whose answer has reached a
+ * stop string.  Returns how many the step was for.  Requests are admitted in
+ * order, so those are between *first and the first one that waits.
  */
-static void
-apply_stops(BitnetRun *run, bn_schedule *schedule, int *first)
+static int
+look_at_requests(BitnetRun *run, bn_schedule *schedule, int *first)
 {
+	int			n = 0;
 	int			i;
 
 	for (i = *first; i < run->n_requests; i++)
@@ -227,12 +262,35 @@ apply_stops(BitnetRun *run, bn_schedule *schedule, int *first)
 
 		if (request->state == BN_WAITING)
 			break;
-		if (request->kind == BN_REQUEST_GENERATE && !run->outputs[i].stopped &&
-			read_output(run, i) && request->state != BN_FINISHED)
+		if (run->n_stops > 0 && request->kind == BN_REQUEST_GENERATE &&
+			!run->outputs[i].stopped && read_output(run, i) &&
+			request->state != BN_FINISHED)
 			bn_schedule_stop(schedule, i);
-		if (i == *first && request->state == BN_FINISHED)
-			(*first)++;
+		if (!run->outputs[i].finished)
+			n++;
+		if (request->state == BN_FINISHED)
+		{
+			run->outputs[i].finished = true;
+			if (i == *first)
+				(*first)++;
+		}
 	}
+	return n;
+}
+
+static void
+count_run(const bn_schedule_stats *stats, int64 sequence_steps, instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	bitnet_run_counters.steps += stats->steps;
+	bitnet_run_counters.sequence_steps += sequence_steps;
+	bitnet_run_counters.prompt_tokens += stats->prefill_tokens + stats->reused_tokens;
+	bitnet_run_counters.cached_tokens += stats->reused_tokens;
+	bitnet_run_counters.output_tokens += stats->output_tokens;
+	bitnet_run_counters.milliseconds += INSTR_TIME_GET_MILLISEC(now);
 }
 
 void
@@ -245,11 +303,14 @@ BitnetRunRequests(BitnetRun *run)
 	bn_error	err;
 	size_t		size;
 	void	   *memory;
+	instr_time	start;
+	int64		sequence_steps = 0;
 	int			first = 0;
 
 	if (run->n_requests == 0)
 		return;
 
+	INSTR_TIME_SET_CURRENT(start);
 	kernels = bn_kernels_select(bitnet_kernel);
 	if (kernels == NULL)
 		ereport(ERROR,
@@ -287,9 +348,9 @@ BitnetRunRequests(BitnetRun *run)
 			continue;
 		if (status != BN_OK)
 			BitnetReportError(&err, primary);
-		if (run->n_stops > 0)
-			apply_stops(run, schedule, &first);
+		sequence_steps += look_at_requests(run, schedule, &first);
 	}
+	count_run(bn_schedule_get_stats(schedule), sequence_steps, start);
 }
 
 BitnetText

@@ -28,6 +28,7 @@ typedef struct BitnetOutput
 	bn_utf8_stream stream;
 	int32		n_read;			/* tokens of the request that are in text */
 	bool		stopped;		/* at a stop string; text ends before it */
+	bool		finished;		/* in a step that has been counted */
 } BitnetOutput;
 
 typedef struct BitnetRun
@@ -36,13 +37,26 @@ typedef struct BitnetRun
 	MemoryContext caller;
 	const BitnetModel *model;
 	bn_request *requests;
-	BitnetOutput *outputs;		/* of GENERATE requests */
+	BitnetOutput *outputs;		/* text only of GENERATE requests */
 	int			n_requests;
 	int			max_requests;
 	const BitnetText *stops;
 	int			n_stops;
 	size_t		longest_stop;
 } BitnetRun;
+
+/* What the runs of this process have done so far; differences tell of a part. */
+typedef struct BitnetRunCounters
+{
+	int64		steps;
+	int64		sequence_steps; /* sum over steps of the sequences in them */
+	int64		prompt_tokens;	/* computed or taken from the cache */
+	int64		cached_tokens;
+	int64		output_tokens;
+	double		milliseconds;
+} BitnetRunCounters;
+
+extern BitnetRunCounters bitnet_run_counters;
 
 /* Makes the run's memory context, a child of the current one, current. */
 extern BitnetRun *BitnetBeginRun(const BitnetModel *model);

@@ -221,24 +221,52 @@ summary_of(BitnetRun *run, const BitnetArgs *args, int number)
 					  run->requests[number].finish == BN_FINISH_LENGTH);
 }
 
-BitnetText
-BitnetCondense(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
+/* The requests of one round: parts of texts, a text's parts in a row. */
+typedef struct Round
 {
-	Budget		budget = make_budget(model, args);
-	BitnetRun  *run = BitnetBeginRun(model);
-	StringInfoData joined;
-	size_t	   *lengths;
-	int			max_parts = 64;
-	int			n_parts = 0;
-	BitnetText	rest = BitnetTrim(input);
-	BitnetText	result;
-	int			i;
+	BitnetRun  *run;
+	const BitnetArgs *args;
+	Budget		budget;
+	size_t	   *lengths;		/* of the parts, in bytes */
+	int			max_parts;
+} Round;
 
-	lengths = palloc(sizeof(size_t) * max_parts);
+static void
+begin_round(Round *round, const BitnetModel *model, const BitnetArgs *args)
+{
+	round->args = args;
+	round->budget = make_budget(model, args);
+	round->run = BitnetBeginRun(model);
+	round->max_parts = 64;
+	round->lengths = palloc(sizeof(size_t) * round->max_parts);
+}
+
+static void
+add_part(Round *round, BitnetText part)
+{
+	int			number = round->run->n_requests;
+
+	if (number == round->max_parts)
+	{
+		round->max_parts *= 2;
+		round->lengths = repalloc_huge(round->lengths, sizeof(size_t) * round->max_parts);
+	}
+	round->lengths[number] = part.length;
+	add_summary_request(round->run, round->args, &round->budget, part);
+}
+
+/* Adds all parts of a text; returns how many there are. */
+static int
+add_parts(Round *round, BitnetText text)
+{
+	int			before = round->run->n_requests;
+	BitnetText	rest = BitnetTrim(text);
+
 	while (rest.length > 0)
 	{
 		BitnetText	part = rest;
-		size_t		most = Max(1, BitnetTruncate(model->model.vocab, rest, budget.text));
+		size_t		most = Max(1, BitnetTruncate(round->run->model->model.vocab, rest,
+												 round->budget.text));
 
 		part.length = most < rest.length ? cut_place(rest, most) : most;
 		rest.data += part.length;
@@ -246,24 +274,25 @@ BitnetCondense(const BitnetModel *model, const BitnetArgs *args, BitnetText inpu
 
 		part = BitnetTrim(part);
 		if (part.length > 0)
-		{
-			if (n_parts == max_parts)
-			{
-				max_parts *= 2;
-				lengths = repalloc(lengths, sizeof(size_t) * max_parts);
-			}
-			lengths[n_parts++] = part.length;
-			add_summary_request(run, args, &budget, part);
-		}
+			add_part(round, part);
 		rest = BitnetTrim(rest);
 	}
-	BitnetRunRequests(run);
+	return round->run->n_requests - before;
+}
 
-	MemoryContextSwitchTo(run->caller);
+/* The summaries of n_parts parts from number first on, one paragraph each. */
+static BitnetText
+join_parts(Round *round, int first, int n_parts)
+{
+	StringInfoData joined;
+	BitnetText	result;
+	int			i;
+
 	initStringInfo(&joined);
-	for (i = 0; i < n_parts; i++)
+	for (i = first; i < first + n_parts; i++)
 	{
-		BitnetText	summary = clip_bytes(summary_of(run, args, i), lengths[i] / 2);
+		BitnetText	summary = clip_bytes(summary_of(round->run, round->args, i),
+										 round->lengths[i] / 2);
 
 		if (summary.length == 0)
 			continue;
@@ -271,61 +300,138 @@ BitnetCondense(const BitnetModel *model, const BitnetArgs *args, BitnetText inpu
 			appendStringInfoString(&joined, "\n");
 		appendBinaryStringInfo(&joined, summary.data, (int) summary.length);
 	}
-	BitnetEndRun(run);
 	result.data = joined.data;
 	result.length = joined.len;
 	return result;
 }
 
 BitnetText
-BitnetSummarize(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
+BitnetCondense(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
 {
-	const bn_vocab *vocab = model->model.vocab;
-	Budget		budget = make_budget(model, args);
-	BitnetRun  *run;
-	BitnetText	summary;
-	StringInfoData result;
+	Round		round;
+	BitnetText	result;
+	int			n_parts;
 
-	input = BitnetTrim(input);
-	while (BitnetTruncate(vocab, input, budget.text) < input.length)
-		input = BitnetTrim(BitnetCondense(model, args, input));
+	begin_round(&round, model, args);
+	n_parts = add_parts(&round, input);
+	BitnetRunRequests(round.run);
+	MemoryContextSwitchTo(round.run->caller);
+	result = join_parts(&round, 0, n_parts);
+	BitnetEndRun(round.run);
+	return result;
+}
 
-	initStringInfo(&result);
-	if (input.length > 0)
+/*
+ * Each round has the parts of all texts that are still too long, and all of
+ * those that are not for the last time.
+ */
+BitnetText *
+BitnetSummarize(const BitnetModel *model, const BitnetArgs *args,
+				const BitnetText *inputs, int n)
+{
+	BitnetText *texts = palloc(sizeof(BitnetText) * Max(n, 1));
+	int		   *n_parts = palloc(sizeof(int) * Max(n, 1));
+	bool	   *done = palloc0(sizeof(bool) * Max(n, 1));
+	int			n_left = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
 	{
-		run = BitnetBeginRun(model);
-		add_summary_request(run, args, &budget, input);
-		BitnetRunRequests(run);
-		summary = summary_of(run, args, 0);
-		MemoryContextSwitchTo(run->caller);
-		appendBinaryStringInfo(&result, summary.data, (int) summary.length);
-		BitnetEndRun(run);
+		texts[i] = BitnetTrim(inputs[i]);
+		done[i] = texts[i].length == 0;
+		n_left += !done[i];
 	}
-	summary.data = result.data;
-	summary.length = result.len;
-	return summary;
+
+	while (n_left > 0)
+	{
+		Round		round;
+		int			next = 0;
+
+		begin_round(&round, model, args);
+		for (i = 0; i < n; i++)
+		{
+			n_parts[i] = 0;
+			if (done[i])
+				continue;
+			if (BitnetTruncate(model->model.vocab, texts[i], round.budget.text) <
+				texts[i].length)
+				n_parts[i] = add_parts(&round, texts[i]);
+			else
+				add_part(&round, texts[i]);
+		}
+		BitnetRunRequests(round.run);
+
+		MemoryContextSwitchTo(round.run->caller);
+		for (i = 0; i < n; i++)
+		{
+			BitnetText	summary;
+
+			if (done[i])
+				continue;
+			if (n_parts[i] > 0)
+			{
+				texts[i] = BitnetTrim(join_parts(&round, next, n_parts[i]));
+				next += n_parts[i];
+				done[i] = texts[i].length == 0;
+			}
+			else
+			{
+				summary = summary_of(round.run, args, next++);
+				texts[i].length = summary.length;
+				texts[i].data = memcpy(palloc(summary.length + 1), summary.data,
+									   summary.length);
+				done[i] = true;
+			}
+			n_left -= done[i];
+		}
+		BitnetEndRun(round.run);
+	}
+	return texts;
+}
+
+void
+BitnetSummarizeRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+					NullableDatum *results, int n)
+{
+	BitnetArgs	args;
+	BitnetText *inputs = palloc0(sizeof(BitnetText) * n);
+	BitnetText *summaries = inputs;
+	bool		taken = false;
+	bool		any = false;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		results[i].value = (Datum) 0;
+		results[i].isnull = contents[i].isnull;
+		if (contents[i].isnull)
+			continue;
+		if (!taken)
+		{
+			BitnetInitArgs(&args);
+			BitnetTakeArg(&args, fcinfo, 1, "max_words");
+			BitnetTakeArg(&args, fcinfo, 2, "instruction");
+			BitnetTakeArg(&args, fcinfo, 3, "model");
+			BitnetTakeOptionsArg(&args, fcinfo, 4, BITNET_SUMMARIZE);
+			taken = true;
+		}
+		inputs[i] = BitnetTrim(BitnetTextFromDatum(contents[i].value));
+		any |= inputs[i].length > 0;
+	}
+
+	if (any)
+		summaries = BitnetSummarize(BitnetGetModel(fcinfo->flinfo, args.model), &args,
+									inputs, n);
+	for (i = 0; i < n; i++)
+		if (!results[i].isnull)
+			results[i].value = PointerGetDatum(BitnetTextToServer(summaries[i].data,
+																  summaries[i].length));
 }
 
 Datum
 bitnet_summarize(PG_FUNCTION_ARGS)
 {
-	BitnetArgs	args;
-	BitnetText	input;
-	BitnetText	summary;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	BitnetInitArgs(&args);
-	BitnetTakeArg(&args, fcinfo, 1, "max_words");
-	BitnetTakeArg(&args, fcinfo, 2, "instruction");
-	BitnetTakeArg(&args, fcinfo, 3, "model");
-	BitnetTakeOptionsArg(&args, fcinfo, 4, BITNET_SUMMARIZE);
-
-	input = BitnetTextFromDatum(PG_GETARG_DATUM(0));
-	if (BitnetIsBlank(input))
-		PG_RETURN_TEXT_P(cstring_to_text(""));
-	summary = BitnetSummarize(BitnetGetModel(fcinfo->flinfo, args.model), &args, input);
-	PG_RETURN_TEXT_P(BitnetTextToServer(summary.data, summary.length));
+	return BitnetOneRow(fcinfo, BitnetSummarizeRows);
 }
 
 /*
@@ -405,6 +511,6 @@ bitnet_summarize_agg_finalfn(PG_FUNCTION_ARGS)
 	input.length = state->input.len;
 	if (input.length == 0)
 		PG_RETURN_TEXT_P(cstring_to_text(""));
-	summary = BitnetSummarize(BitnetGetModel(fcinfo->flinfo, NULL), &args, input);
+	summary = BitnetSummarize(BitnetGetModel(fcinfo->flinfo, NULL), &args, &input, 1)[0];
 	PG_RETURN_TEXT_P(BitnetTextToServer(summary.data, summary.length));
 }

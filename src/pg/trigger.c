@@ -170,6 +170,7 @@ compute(FmgrInfo *flinfo, Relation rel, Form_pg_attribute att, BitnetFamily fami
 	text	   *answer = NULL;
 	BitnetText	summary;
 	float	   *vector;
+	double	   *logprobs;
 	int			dimensions;
 	int			best;
 
@@ -187,15 +188,16 @@ compute(FmgrInfo *flinfo, Relation rel, Form_pg_attribute att, BitnetFamily fami
 				answer = cstring_to_text("");
 			else
 			{
-				summary = BitnetSummarize(model, args, input);
+				summary = BitnetSummarize(model, args, &input, 1)[0];
 				answer = BitnetTextToServer(summary.data, summary.length);
 			}
 			break;
 		case BITNET_TRIGGER_CLASSIFY:
 			if (model == NULL)
 				break;
-			best = BitnetClassify(model, args, input,
-								  palloc(sizeof(double) * args->n_labels));
+			logprobs = palloc(sizeof(double) * args->n_labels);
+			BitnetClassify(model, args, &input, 1, logprobs);
+			best = BitnetBestLabel(args, logprobs);
 			answer = BitnetTextToServer(args->labels[best].data, args->labels[best].length);
 			break;
 		case BITNET_TRIGGER_EMBED:
