@@ -25,6 +25,7 @@
 
 #include "../core/pool.h"
 #include "../core/step.h"
+#include "batch_scan.h"
 #include "bitnet.h"
 #include "loader.h"
 #include "preload.h"
@@ -42,6 +43,7 @@ int			bitnet_max_tokens = 256;
 int			bitnet_max_tokens_limit = 4096;
 int			bitnet_threads = 0;
 int			bitnet_kv_cache_size = 1024;
+bool		bitnet_enable_batch_scan = true;
 
 int
 BitnetProcessors(void)
@@ -138,6 +140,10 @@ define_settings(void)
 							"Memory for the keys and values of the tokens that a call works on.",
 							NULL, &bitnet_kv_cache_size, 1024, 1, MAX_KILOBYTES / 1024,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("bitnet.enable_batch_scan",
+							 "Enables plans that run the model calls of many rows together.",
+							 NULL, &bitnet_enable_batch_scan, true,
+							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomStringVariable("bitnet.preload_models",
 								   "Models to load when the server starts, separated by commas.",
@@ -150,6 +156,7 @@ void
 _PG_init(void)
 {
 	define_settings();
+	BitnetInitBatchScan();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		BitnetRequestSharedMemory();

@@ -32,7 +32,7 @@ like(slurp_file($node->logfile), qr/WARNING:  invalid configuration parameter na
 is($node->safe_psql('postgres', q{
 	LOAD '$libdir/bitnet';
 	SELECT string_agg(name || ' ' || context, ', ' ORDER BY name) FROM pg_settings WHERE name LIKE 'bitnet.%'}),
-	'bitnet.kernel superuser, bitnet.kv_cache_size sighup, bitnet.max_tokens user, '
+	'bitnet.enable_batch_scan user, bitnet.kernel superuser, bitnet.kv_cache_size sighup, bitnet.max_tokens user, '
 	  . 'bitnet.max_tokens_limit superuser, bitnet.model user, bitnet.model_directory sighup, bitnet.threads superuser',
 	'who may set what');
 

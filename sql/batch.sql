@@ -1,0 +1,305 @@
+-- Calls of many rows in one plan node.  A result must be what it is without
+-- the node, whatever the statement; plans say where there is one.
+SELECT bitnet_generate('load the library', 1) IS NOT NULL;
+SHOW bitnet.enable_batch_scan;
+SET max_parallel_workers_per_gather = 0;
+
+CREATE TABLE docs (id int PRIMARY KEY, kind int, body text, answer text);
+INSERT INTO docs (id, kind, body)
+SELECT i, i % 3, CASE WHEN i % 7 = 0 THEN NULL WHEN i % 5 = 0 THEN 'the same' ELSE 'row ' || i END
+FROM generate_series(1, 40) i;
+ANALYZE docs;
+
+-- Is the result of a query the same with the node and without, and how many
+-- nodes does its plan have?
+CREATE FUNCTION compare(query text, OUT same boolean, OUT nodes int)
+LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	results text[] := '{}';
+	result text;
+BEGIN
+	nodes := 0;
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		IF line LIKE '%Custom Scan (BitNet Batch)%' THEN
+			nodes := nodes + 1;
+		END IF;
+	END LOOP;
+	FOR i IN 0 .. 1 LOOP
+		EXECUTE 'DISCARD PLANS';
+		PERFORM set_config('bitnet.enable_batch_scan', CASE i WHEN 0 THEN 'on' ELSE 'off' END, true);
+		EXECUTE format('SELECT json_agg(q) FROM (%s OFFSET 0) q', query) INTO result;
+		results := results || coalesce(result, 'none');
+	END LOOP;
+	PERFORM set_config('bitnet.enable_batch_scan', 'on', true);
+	same := results[1] = results[2];
+END $$;
+
+-- One property of the batch scan in EXPLAIN ANALYZE
+CREATE FUNCTION property(query text, name text) RETURNS numeric
+LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+	result numeric;
+BEGIN
+	EXECUTE 'EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) ' || query INTO plan;
+	WITH RECURSIVE nodes(node) AS (
+		SELECT plan->0->'Plan'
+		UNION ALL
+		SELECT json_array_elements(node->'Plans') FROM nodes)
+	SELECT sum((node->>name)::numeric) INTO result FROM nodes
+	WHERE node->>'Custom Plan Provider' = 'BitNet Batch';
+	RETURN result;
+END $$;
+
+-- What plans look like
+EXPLAIN (COSTS OFF) SELECT id, bitnet_generate(body, 4) FROM docs;
+EXPLAIN (COSTS OFF, VERBOSE)
+SELECT upper(bitnet_summarize(bitnet_generate(body, 3), id)) || kind AS u, docs AS whole FROM docs;
+EXPLAIN (COSTS OFF) SELECT bitnet_classify(d.body, '{a,b}') FROM docs d JOIN samples s USING (id);
+EXPLAIN (COSTS OFF) UPDATE docs SET answer = bitnet_generate(body, 2);
+EXPLAIN (COSTS OFF) SELECT bitnet_embed(body, 4) FROM docs ORDER BY id LIMIT 3;
+SET bitnet.enable_batch_scan = off;
+EXPLAIN (COSTS OFF) SELECT id, bitnet_generate(body, 4) FROM docs;
+RESET bitnet.enable_batch_scan;
+
+-- What has no node: one row, and calls that not every row evaluates
+EXPLAIN (COSTS OFF) SELECT bitnet_generate('one', 4);
+EXPLAIN (COSTS OFF) SELECT id FROM docs WHERE bitnet_generate(body, 4) <> '';
+EXPLAIN (COSTS OFF) SELECT count(bitnet_generate(body, 4)) FROM docs;
+EXPLAIN (COSTS OFF) SELECT CASE WHEN id < 3 THEN bitnet_generate(body, 4) END FROM docs;
+EXPLAIN (COSTS OFF) SELECT coalesce(answer, bitnet_generate(body, 4)) FROM docs;
+EXPLAIN (COSTS OFF) SELECT id < 3 AND bitnet_generate(body, 4) <> '' FROM docs;
+EXPLAIN (COSTS OFF) SELECT random(), bitnet_generate(body, 4) FROM docs;
+EXPLAIN (COSTS OFF) SELECT id, bitnet_count_tokens(body), length(body) FROM docs;
+EXPLAIN (COSTS OFF) SELECT unnest(ARRAY[bitnet_generate(body, 4)]) FROM docs;
+
+-- Every function
+SELECT * FROM compare('SELECT id, bitnet_generate(body, 6) FROM docs');
+SELECT * FROM compare('SELECT id, bitnet_generate(body, 6, 1.0, id, ARRAY[chr(97 + kind)]) FROM docs');
+SELECT * FROM compare('SELECT id, bitnet_generate(body, 6, options => ''{"raw": true}'') FROM docs');
+SELECT * FROM compare($$SELECT id, bitnet_chat(jsonb_build_array(jsonb_build_object('role', 'user', 'content', coalesce(body, 'none'))), 5) FROM docs$$);
+SELECT * FROM compare('SELECT id, bitnet_summarize(body, 5), bitnet_summarize(repeat('' '', id)) FROM docs');
+SELECT * FROM compare($$SELECT id, bitnet_classify(body, '{yes,no,maybe}') FROM docs$$);
+SELECT * FROM compare($$SELECT id, bitnet_classify(body, ARRAY['yes', 'no', kind::text]) FROM docs$$);
+SELECT * FROM compare($$SELECT id, bitnet_classify(nullif(body, 'row 1'), nullif('{yes,no}'::text[], ARRAY[body])) FROM docs$$);
+SELECT * FROM compare('SELECT id, bitnet_embed(body, 8), bitnet_embed(body, kind + 1) FROM docs');
+SELECT * FROM compare($$SELECT id, bitnet_similarity(body, 'row 9'), bitnet_similarity('row', body), bitnet_similarity(body, ' ') FROM docs$$);
+SELECT * FROM compare($$SELECT id, bitnet_summarize(repeat(body || '. ', id * 6), 8) FROM docs WHERE id IN (1, 4, 30, 38)$$);
+
+-- Calls within expressions and within calls
+SELECT * FROM compare('SELECT upper(bitnet_generate(body, 4)) || id, kind + 1, docs FROM docs');
+SELECT * FROM compare('SELECT bitnet_summarize(bitnet_generate(body, 12), 3), bitnet_generate(body, 12) FROM docs');
+SELECT * FROM compare('SELECT ARRAY[body, bitnet_generate(body, 4)], ROW(id, bitnet_generate(body, 4)) FROM docs');
+SELECT * FROM compare('SELECT CASE WHEN bitnet_generate(body, 4) < ''m'' THEN 100 / (id - 1) ELSE kind END FROM docs WHERE id > 1');
+SELECT * FROM compare('SELECT coalesce(bitnet_generate(body, 4), answer, id::text) FROM docs');
+SELECT * FROM compare('SELECT bitnet_generate(body, 4) > ''m'' AND id > 4, bitnet_generate(body, 4) IS NULL FROM docs');
+SELECT * FROM compare('SELECT (bitnet_embed(body, 4))[kind + 1], bitnet_embed(body, 4)::float8[] FROM docs');
+SELECT * FROM compare('SELECT CASE WHEN id > 3 THEN ''x'' ELSE bitnet_generate(body, 4) END FROM docs WHERE id < 6');
+
+-- Statements of many shapes
+SELECT * FROM compare('SELECT id, bitnet_generate(body, 3) FROM docs ORDER BY id DESC LIMIT 5');
+SELECT * FROM compare('SELECT id, bitnet_generate(body, 3) AS g FROM docs ORDER BY g, id');
+SELECT * FROM compare('SELECT bitnet_generate(body, 3) AS g, count(*) FROM docs GROUP BY g ORDER BY g');
+SELECT * FROM compare('SELECT kind, bitnet_generate(string_agg(body, '' '' ORDER BY id), 3) FROM docs GROUP BY kind ORDER BY kind');
+SELECT * FROM compare('SELECT DISTINCT bitnet_classify(body, ''{a,b}'') FROM docs ORDER BY 1');
+SELECT * FROM compare('SELECT id, bitnet_generate(lag(body) OVER (ORDER BY id), 3) FROM docs');
+SELECT * FROM compare('SELECT a.id, bitnet_generate(a.body || b.body, 3) FROM docs a JOIN docs b ON a.id = b.id + 1 ORDER BY a.id');
+SELECT * FROM compare('SELECT a.id, g FROM docs a LEFT JOIN LATERAL (SELECT bitnet_generate(b.body, 3) AS g FROM docs b WHERE b.id < a.id ORDER BY id DESC LIMIT 2) s ON true WHERE a.id < 6 ORDER BY a.id, g');
+SELECT * FROM compare('SELECT id, (SELECT bitnet_generate(max(s.body), 3) FROM samples s WHERE s.id = docs.id) FROM docs');
+SELECT * FROM compare('SELECT bitnet_generate(body, 3), (SELECT count(*) FROM samples s WHERE s.id < docs.id) FROM docs');
+SELECT * FROM compare('SELECT bitnet_generate((SELECT s.body FROM samples s WHERE s.id = docs.kind), 3) FROM docs');
+SELECT * FROM compare('SELECT bitnet_generate(body || (SELECT count(*) FROM samples), 3) FROM docs');
+SELECT * FROM compare('SELECT id FROM docs WHERE EXISTS (SELECT bitnet_generate(body, 1) FROM samples WHERE samples.id = docs.id)');
+SELECT * FROM compare('SELECT bitnet_generate(body, 3) FROM docs WHERE id < 4 UNION ALL SELECT bitnet_generate(body, 4) FROM samples WHERE id < 4');
+SELECT * FROM compare('SELECT bitnet_generate(body, 3) FROM docs INTERSECT SELECT bitnet_generate(body, 3) FROM docs WHERE id > 5 ORDER BY 1');
+SELECT * FROM compare('WITH c AS MATERIALIZED (SELECT id, bitnet_generate(body, 3) AS g FROM docs) SELECT * FROM c a JOIN c b USING (id) ORDER BY id');
+SELECT * FROM compare('WITH RECURSIVE r(n, g) AS (SELECT id, body FROM docs WHERE id < 4 UNION ALL SELECT n + 10, bitnet_generate(g, 3) FROM r WHERE n < 30) SELECT * FROM r ORDER BY n, g');
+SELECT * FROM compare('SELECT bitnet_generate(f::text, 3) FROM generate_series(1, 5) f');
+SELECT * FROM compare('SELECT bitnet_generate(column1, 3) FROM (VALUES (''a''), (''b''), (NULL)) v');
+SELECT * FROM compare('SELECT ctid, tableoid::regclass, bitnet_generate(body, 3) FROM docs WHERE id < 9');
+SELECT * FROM compare('SELECT bitnet_generate(body, 3) FROM docs WHERE false');
+SET enable_hashjoin = off;
+SET enable_nestloop = off;
+SELECT * FROM compare('SELECT * FROM (SELECT bitnet_classify(body, ''{1,2}'') AS c, id FROM docs OFFSET 0) a JOIN (SELECT bitnet_classify(body, ''{1,2}'') AS c, id FROM docs WHERE id < 9 OFFSET 0) b USING (c) ORDER BY a.id, b.id');
+SELECT * FROM compare('SELECT a.id, a.g, b.g FROM (SELECT id, bitnet_generate(body, 3) AS g FROM docs ORDER BY id OFFSET 0) a JOIN (SELECT id, bitnet_generate(body, 3) AS g FROM docs ORDER BY id OFFSET 0) b USING (id)');
+RESET enable_hashjoin;
+RESET enable_nestloop;
+SET enable_seqscan = off;
+SELECT * FROM compare('SELECT id, bitnet_generate(id::text, 3) FROM docs WHERE id > 30 ORDER BY id');
+RESET enable_seqscan;
+
+-- Partitions, inheritance, views, functions
+CREATE TABLE parts (id int, body text) PARTITION BY RANGE (id);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (20);
+CREATE TABLE parts_2 (body text, id int);
+ALTER TABLE parts ATTACH PARTITION parts_2 FOR VALUES FROM (20) TO (100);
+INSERT INTO parts SELECT id, body FROM docs;
+CREATE VIEW answers AS SELECT id, bitnet_generate(body, 3) AS answer FROM parts;
+SELECT * FROM compare('SELECT * FROM answers');
+SELECT * FROM compare('SELECT answer FROM answers WHERE id BETWEEN 15 AND 25 ORDER BY id');
+CREATE FUNCTION answers_to(n int) RETURNS SETOF text LANGUAGE sql STABLE AS
+'SELECT bitnet_generate(body, 3) FROM docs WHERE id <= n ORDER BY id';
+CREATE FUNCTION loop_answers(n int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+	result text := '';
+BEGIN
+	FOR r IN SELECT id, bitnet_generate(body, 3) AS g FROM docs ORDER BY id LOOP
+		EXIT WHEN r.id > n;
+		result := result || r.id || coalesce(r.g, '-');
+	END LOOP;
+	RETURN result;
+END $$;
+SELECT * FROM compare('SELECT answers_to(7)');
+SELECT * FROM compare('SELECT loop_answers(12)');
+
+-- Data that is written
+CREATE TABLE copy_on AS SELECT id, bitnet_generate(body, 5) AS g FROM docs;
+SET bitnet.enable_batch_scan = off;
+CREATE TABLE copy_off AS SELECT id, bitnet_generate(body, 5) AS g FROM docs;
+RESET bitnet.enable_batch_scan;
+SELECT count(*) FROM copy_on JOIN copy_off USING (id) WHERE copy_on.g IS NOT DISTINCT FROM copy_off.g;
+INSERT INTO copy_on SELECT id + 100, bitnet_generate(body, 5) FROM docs;
+SELECT count(*) FROM copy_on a JOIN copy_off b ON a.id = b.id + 100 WHERE a.g IS NOT DISTINCT FROM b.g;
+UPDATE docs SET answer = bitnet_generate(body, 5);
+SELECT count(*) FROM docs JOIN copy_off USING (id) WHERE answer IS NOT DISTINCT FROM g;
+UPDATE docs SET (answer, kind) = (SELECT upper(answer), kind + 10), body = bitnet_generate(body, 2) WHERE id = 4;
+SELECT answer = upper(g), kind, body = bitnet_generate('row 4', 2) FROM docs JOIN copy_off USING (id) WHERE id = 4;
+UPDATE docs SET answer = bitnet_generate(s.body, 5) FROM samples s WHERE s.id = docs.id RETURNING docs.id, answer = bitnet_generate(s.body, 5) AS same;
+INSERT INTO parts SELECT id + 40, bitnet_generate(body, 2) FROM docs WHERE id < 5 RETURNING tableoid::regclass, id;
+INSERT INTO docs (id, body) SELECT id, bitnet_generate(body, 5) FROM samples
+ON CONFLICT (id) DO UPDATE SET body = excluded.body;
+SELECT count(*) FROM docs JOIN samples USING (id) WHERE docs.body = bitnet_generate(samples.body, 5);
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.answer := upper(NEW.answer);
+	UPDATE docs SET kind = -1 WHERE id = NEW.id + 1;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER shout BEFORE UPDATE OF answer ON docs FOR EACH ROW EXECUTE FUNCTION shout();
+UPDATE docs SET answer = bitnet_generate('x' || id, 3) WHERE id IN (20, 22, 24);
+SELECT id, kind, answer = upper(bitnet_generate('x' || id, 3)) OR id % 2 = 1 AS same
+FROM docs WHERE id BETWEEN 20 AND 25 ORDER BY id;
+DROP TRIGGER shout ON docs;
+MERGE INTO docs USING (SELECT id, bitnet_generate(body, 3) AS g FROM samples WHERE id < 4) s ON docs.id = s.id
+WHEN MATCHED THEN UPDATE SET answer = s.g;
+SELECT count(*) FROM docs JOIN samples USING (id) WHERE id < 4 AND answer = bitnet_generate(samples.body, 3);
+
+-- Cursors: forward ones have the node
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, bitnet_generate(body, 3) IS NOT NULL FROM docs ORDER BY id;
+FETCH 1 FROM c;
+FETCH 4 FROM c;
+MOVE 30 FROM c;
+FETCH ALL FROM c;
+CLOSE c;
+DECLARE c SCROLL CURSOR FOR SELECT id, bitnet_generate(body, 3) IS NOT NULL FROM docs ORDER BY id;
+FETCH 3 FROM c;
+FETCH BACKWARD 2 FROM c;
+CLOSE c;
+DECLARE c CURSOR WITH HOLD FOR SELECT id, bitnet_generate(body, 3) IS NOT NULL FROM docs ORDER BY id LIMIT 3;
+COMMIT;
+FETCH ALL FROM c;
+CLOSE c;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, bitnet_generate(body, 3) FROM docs FOR UPDATE;
+MOVE 3 FROM c;
+UPDATE docs SET kind = 77 WHERE CURRENT OF c RETURNING id = (SELECT id FROM docs d ORDER BY d.ctid OFFSET 2 LIMIT 1) AS third;
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR FOR SELECT bitnet_generate(body, 3) FROM docs;
+MOVE 3 FROM c;
+UPDATE docs SET kind = 77 WHERE CURRENT OF c RETURNING id = (SELECT id FROM docs d ORDER BY d.ctid OFFSET 2 LIMIT 1) AS third;
+ROLLBACK;
+
+BEGIN;
+DECLARE c CURSOR FOR SELECT bitnet_generate(id::text, 3) FROM docs WHERE id > 20 ORDER BY id;
+MOVE 2 FROM c;
+DELETE FROM docs WHERE CURRENT OF c RETURNING id;
+MOVE 20 FROM c;
+SELECT code, message FROM error_of('DELETE FROM docs WHERE CURRENT OF c');
+ROLLBACK;
+
+-- Prepared statements
+PREPARE p(int, text) AS SELECT count(bitnet_generate)
+FROM (SELECT bitnet_generate(body, $1, system => $2) FROM docs WHERE id < 20 OFFSET 0) s;
+SET plan_cache_mode = force_generic_plan;
+EXPLAIN (COSTS OFF) EXECUTE p(3, NULL);
+EXECUTE p(3, NULL);
+EXECUTE p(4, 'Be short.');
+RESET plan_cache_mode;
+PREPARE q(int) AS SELECT id FROM (SELECT id, bitnet_generate(body, 2) FROM docs ORDER BY id LIMIT $1 OFFSET 1) s;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE q(2);
+RESET plan_cache_mode;
+
+-- How far ahead of a LIMIT it reads
+CREATE SEQUENCE seen;
+CREATE FUNCTION see() RETURNS boolean LANGUAGE sql VOLATILE AS $$SELECT nextval('seen') > 0$$;
+CREATE FUNCTION rows_seen() RETURNS bigint LANGUAGE sql AS
+$$SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM seen$$;
+SELECT count(*) FROM (SELECT bitnet_generate(body, 1) FROM docs WHERE see() LIMIT 5) s;
+SELECT rows_seen(), setval('seen', 1, false);
+SELECT count(*) FROM (SELECT bitnet_generate(body, 1) FROM docs WHERE see() LIMIT 3 OFFSET 2) s;
+SELECT rows_seen(), setval('seen', 1, false);
+PREPARE l(int) AS SELECT bitnet_generate(body, 1) IS NULL AS n FROM docs WHERE see() LIMIT $1;
+SET plan_cache_mode = force_generic_plan;
+EXECUTE l(4);
+RESET plan_cache_mode;
+SELECT rows_seen(), setval('seen', 1, false);
+SELECT count(*) FROM docs d WHERE id < 3 AND EXISTS (SELECT bitnet_generate(body, 1) FROM docs WHERE see() OFFSET 0);
+SELECT rows_seen() <= 2, setval('seen', 1, false);
+
+-- What it says of itself
+SELECT property('SELECT bitnet_generate(body, 4) FROM docs', 'Batches') AS batches,
+	property('SELECT bitnet_generate(body, 4) FROM docs', 'Batch Rows') AS rows,
+	property('SELECT bitnet_generate(body, 4) FROM docs', 'Sequences per Step') > 2 AS together,
+	property('SELECT bitnet_generate(''fixed'', 4) FROM docs', 'Sequences per Step') AS once,
+	property('SELECT bitnet_generate(body, 4) FROM docs', 'Generated Tokens') <= 4 * 40 AS tokens;
+
+-- Labels are scored behind a text that is computed once: with more of them
+-- hardly more tokens are, and with more rows the instruction is not
+CREATE FUNCTION computed(query text) RETURNS numeric LANGUAGE sql AS
+$$SELECT property(query, 'Prompt Tokens') - property(query, 'Cached Tokens')$$;
+CREATE TABLE texts AS SELECT i, repeat('word' || i || ' ', 30) AS body FROM generate_series(1, 4) i;
+SELECT computed($$SELECT bitnet_classify(body, '{a,b,c,d}') FROM texts$$) -
+	computed($$SELECT bitnet_classify(body, '{a,b}') FROM texts$$) <
+	(SELECT sum(bitnet_count_tokens(body)) FROM texts) / 2 AS texts_once;
+SELECT computed($$SELECT bitnet_classify(body, '{a,b}', repeat('Long instruction. ', 20)) FROM texts$$) -
+	computed($$SELECT bitnet_classify(body, '{a,b}', 'No instruction.') FROM texts$$) <
+	2 * bitnet_count_tokens(repeat('Long instruction. ', 20)) AS instruction_once;
+
+-- Errors are those of a row
+SELECT code, message FROM error_of('SELECT bitnet_generate(body, 0) FROM docs');
+SELECT code, message FROM error_of('SELECT bitnet_generate(body, kind) FROM docs WHERE kind IN (0, 1)');
+SELECT code, message FROM error_of('SELECT bitnet_generate(NULL, 0) FROM docs');
+SELECT code, message FROM error_of('SELECT bitnet_generate(body, model => ''nope'') FROM docs');
+SELECT code, message FROM error_of($$SELECT bitnet_classify(body, '{a}') FROM docs$$);
+SELECT code, message FROM error_of('SELECT bitnet_embed(repeat(body, id * 1000)) FROM docs');
+SELECT code, message FROM error_of('SELECT bitnet_generate((1 / (id - 5))::text) FROM docs');
+BEGIN;
+SELECT 1 / 0;
+SELECT bitnet_generate(body, 2) FROM docs;
+ROLLBACK;
+SELECT count(bitnet_generate) FROM (SELECT bitnet_generate(body, 2) FROM docs OFFSET 0) s;
+
+-- Who may not call a function may not call it for many rows
+BEGIN;
+CREATE ROLE batch_nobody;
+GRANT SELECT ON docs TO batch_nobody;
+REVOKE EXECUTE ON FUNCTION bitnet_summarize FROM PUBLIC;
+SET LOCAL ROLE batch_nobody;
+SELECT bitnet_summarize(body) FROM docs;
+ROLLBACK;
+
+-- A function that is changed is no longer called directly
+EXPLAIN (COSTS OFF) SELECT bitnet_summarize(body) FROM docs;
+ALTER FUNCTION bitnet_summarize SET work_mem = '1MB';
+EXPLAIN (COSTS OFF) SELECT bitnet_summarize(body) FROM docs;
+ALTER FUNCTION bitnet_summarize RESET ALL;
+EXPLAIN (COSTS OFF) SELECT bitnet_summarize(body) FROM docs;
+
+DROP TABLE docs, parts, copy_on, copy_off, texts CASCADE;
+DROP FUNCTION answers_to, loop_answers, shout, see, rows_seen, compare, property, computed;
+DROP SEQUENCE seen;

@@ -1,0 +1,723 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch_plan.c
+ *	  Putting batch scans into finished plans.
+ *
+ * The planner knows nothing of batches.  When it is done, the plan is searched
+ * for nodes that call a model function in their target list; such a node gets
+ * a batch scan on top (see batch_scan.h).
+ *
+ * What must not change is what a statement computes: a call is taken out of an
+ * expression only where the expression would evaluate it for every row.  The
+ * arms of CASE, and the later arguments of COALESCE, AND and OR, stay as they
+ * are.
+ *
+ * src/pg/batch_plan.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/planner.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+
+#include "batch_scan.h"
+
+/* Answers of is_batch_function, by function */
+#define CACHE_SIZE 64
+
+typedef struct CachedFunction
+{
+	Oid			function;
+	bool		batch;
+} CachedFunction;
+
+/* What the nodes above one do with its rows */
+#define STOPS_EARLY		1		/* may not want all of them */
+#define MARKS			2		/* goes back to a place in them */
+
+typedef struct Rewrite
+{
+	Plan	   *top;
+	List	   *subplans;
+	int			next_node_id;	/* 0: to be found */
+	int			top_flags;
+} Rewrite;
+
+/* A target list in the making of a batch scan and its child's */
+typedef struct Split
+{
+	List	   *child_tlist;	/* TargetEntries */
+	List	   *row;			/* TargetEntries: custom_scan_tlist */
+	List	   *sources;		/* int list, see batch_scan.h */
+	List	   *calls;			/* FuncExprs */
+} Split;
+
+static const BitnetBatchFunction batch_functions[] = {
+	{"bitnet_generate", bitnet_generate, BitnetGenerateRows, 1},
+	{"bitnet_chat", bitnet_chat, BitnetChatRows, 1},
+	{"bitnet_summarize", bitnet_summarize, BitnetSummarizeRows, 1},
+	{"bitnet_classify", bitnet_classify, BitnetClassifyRows, 1},
+	{"bitnet_embed", bitnet_embed, BitnetEmbedRows, 1},
+	{"bitnet_similarity", bitnet_similarity, BitnetSimilarityRows, 2}
+};
+
+static planner_hook_type previous_planner_hook = NULL;
+static CachedFunction function_cache[CACHE_SIZE];
+
+const BitnetBatchFunction *
+BitnetFindBatchFunction(PGFunction function)
+{
+	int			i;
+
+	for (i = 0; i < lengthof(batch_functions); i++)
+		if (batch_functions[i].function == function)
+			return &batch_functions[i];
+	return NULL;
+}
+
+/*
+ * Does a call of this function lead directly to one of ours?  The symbol is
+ * looked at first, since the address can be had only by loading the library.
+ * A function with SET or SECURITY DEFINER is entered by way of another.
+ */
+static bool
+look_up_function(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	bool		candidate = false;
+	FmgrInfo	flinfo;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	if (form->prolang == ClanguageId && !form->proretset && form->prokind == PROKIND_FUNCTION)
+	{
+		bool		isnull;
+		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+		char	   *symbol = isnull ? NULL : TextDatumGetCString(source);
+		int			i;
+
+		for (i = 0; symbol != NULL && i < lengthof(batch_functions); i++)
+			if (strcmp(symbol, batch_functions[i].symbol) == 0 &&
+				form->pronargs >= batch_functions[i].n_contents)
+				candidate = true;
+	}
+	ReleaseSysCache(tuple);
+	if (!candidate)
+		return false;
+	fmgr_info(function, &flinfo);
+	return BitnetFindBatchFunction(flinfo.fn_addr) != NULL;
+}
+
+static bool
+is_batch_function(Oid function)
+{
+	CachedFunction *cached = &function_cache[function % CACHE_SIZE];
+	bool		batch;
+
+	if (function < FirstNormalObjectId)
+		return false;
+	if (cached->function == function)
+		return cached->batch;
+	batch = look_up_function(function);
+	cached->function = function;
+	cached->batch = batch;
+	return batch;
+}
+
+static void
+forget_functions(Datum arg, int cache_id, uint32 hash_value)
+{
+	memset(function_cache, 0, sizeof(function_cache));
+}
+
+static bool
+is_call(Node *node)
+{
+	return IsA(node, FuncExpr) && is_batch_function(((FuncExpr *) node)->funcid);
+}
+
+static bool
+contains_call(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return is_call(node) || expression_tree_walker(node, contains_call, context);
+}
+
+/* Is there a subplan, or a value that one may have to be run for? */
+static bool
+contains_subplan(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
+		(IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC))
+		return true;
+	return expression_tree_walker(node, contains_subplan, context);
+}
+
+/* UPDATE ... SET (a, b) = (SELECT ...): one column sets what others read. */
+static bool
+contains_multiexpr(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if ((IsA(node, SubPlan) && ((SubPlan *) node)->subLinkType == MULTIEXPR_SUBLINK) ||
+		(IsA(node, Param) && ((Param *) node)->paramkind == PARAM_MULTIEXPR))
+		return true;
+	return expression_tree_walker(node, contains_multiexpr, context);
+}
+
+static Node *
+row_column(int number, Node *node)
+{
+	return (Node *) makeVar(INDEX_VAR, number, exprType(node), exprTypmod(node),
+							exprCollation(node), 0);
+}
+
+/* The column of the row that is this expression of the child. */
+static Node *
+child_column(Split *split, Node *node)
+{
+	ListCell   *lc;
+	int			number = 0;
+	Var		   *below;
+
+	foreach(lc, split->child_tlist)
+	{
+		TargetEntry *tle = lfirst(lc);
+		ListCell   *source;
+
+		if (!equal(tle->expr, node))
+			continue;
+		foreach(source, split->sources)
+		{
+			number++;
+			if (lfirst_int(source) == tle->resno)
+				return row_column(number, node);
+		}
+	}
+
+	split->child_tlist = lappend(split->child_tlist,
+								 makeTargetEntry((Expr *) node, list_length(split->child_tlist) + 1,
+												 NULL, false));
+	below = makeVar(OUTER_VAR, list_length(split->child_tlist), exprType(node),
+					exprTypmod(node), exprCollation(node), 0);
+	split->row = lappend(split->row,
+						 makeTargetEntry((Expr *) below, list_length(split->row) + 1, NULL, false));
+	split->sources = lappend_int(split->sources, list_length(split->child_tlist));
+	return row_column(list_length(split->row), node);
+}
+
+/* The column of the row that is this call, whose arguments are over the row. */
+static Node *
+call_column(Split *split, FuncExpr *call)
+{
+	ListCell   *lc;
+	int			number = 0;
+
+	foreach(lc, split->row)
+	{
+		number++;
+		if (equal(((TargetEntry *) lfirst(lc))->expr, call))
+			return row_column(number, (Node *) call);
+	}
+	split->calls = lappend(split->calls, call);
+	split->row = lappend(split->row,
+						 makeTargetEntry((Expr *) copyObject(call), list_length(split->row) + 1,
+										 NULL, false));
+	split->sources = lappend_int(split->sources, -list_length(split->calls));
+	return row_column(list_length(split->row), (Node *) call);
+}
+
+/*
+ * An expression that stays in the target list of the batch scan, over its row.
+ * What the child has at hand for each row anyway is all that it computes.
+ */
+static Node *
+keep(Node *node, Split *split)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) || IsA(node, Aggref) || IsA(node, WindowFunc) ||
+		IsA(node, GroupingFunc))
+		return child_column(split, node);
+	return expression_tree_mutator(node, keep, split);
+}
+
+static Node *take_out(Node *node, Split *split);
+
+/* A list of which an expression always evaluates the first element only. */
+static List *
+take_out_of_first(List *list, Split *split)
+{
+	List	   *result = list_make1(take_out(linitial(list), split));
+	ListCell   *lc;
+
+	for_each_from(lc, list, 1)
+		result = lappend(result, keep(lfirst(lc), split));
+	return result;
+}
+
+/*
+ * Expressions that evaluate some of their parts on condition.  NULL: there is
+ * nothing to be taken out of the part that is always evaluated, or what is in
+ * the others cannot be kept.
+ */
+static Node *
+take_out_of_conditional(Node *node, Split *split)
+{
+	if (contains_subplan(node, NULL))
+		return NULL;
+	if (IsA(node, BoolExpr))
+	{
+		BoolExpr   *expr = (BoolExpr *) node;
+
+		if (!contains_call(linitial(expr->args), NULL))
+			return NULL;
+		expr = copyObject(expr);
+		expr->args = take_out_of_first(expr->args, split);
+		return (Node *) expr;
+	}
+	if (IsA(node, CoalesceExpr))
+	{
+		CoalesceExpr *expr = (CoalesceExpr *) node;
+
+		if (!contains_call(linitial(expr->args), NULL))
+			return NULL;
+		expr = copyObject(expr);
+		expr->args = take_out_of_first(expr->args, split);
+		return (Node *) expr;
+	}
+	else
+	{
+		CaseExpr   *expr = castNode(CaseExpr, node);
+		ListCell   *lc;
+		bool		first = true;
+
+		if (!contains_call(expr->arg != NULL ? (Node *) expr->arg :
+						   (Node *) linitial_node(CaseWhen, expr->args)->expr, NULL))
+			return NULL;
+		expr = copyObject(expr);
+		first = expr->arg == NULL;
+		if (expr->arg != NULL)
+			expr->arg = (Expr *) take_out((Node *) expr->arg, split);
+		foreach(lc, expr->args)
+		{
+			CaseWhen   *when = lfirst_node(CaseWhen, lc);
+
+			when->expr = (Expr *) (first ? take_out((Node *) when->expr, split) :
+								   keep((Node *) when->expr, split));
+			when->result = (Expr *) keep((Node *) when->result, split);
+			first = false;
+		}
+		expr->defresult = (Expr *) keep((Node *) expr->defresult, split);
+		return (Node *) expr;
+	}
+}
+
+/*
+ * An expression that is evaluated for every row, over the row of the batch
+ * scan: calls become columns of it, and so does, as a whole, what has none.
+ */
+static Node *
+take_out(Node *node, Split *split)
+{
+	Node	   *result = NULL;
+
+	if (node == NULL)
+		return NULL;
+	check_stack_depth();
+	if (IsA(node, List))
+		return expression_tree_mutator(node, take_out, split);
+	if (IsA(node, Const) ||
+		(IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN))
+		return copyObject(node);
+	if (!contains_call(node, NULL))
+		return child_column(split, node);
+	if (is_call(node))
+		return call_column(split,
+						   (FuncExpr *) expression_tree_mutator(node, take_out, split));
+
+	switch (nodeTag(node))
+	{
+		case T_FuncExpr:
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+		case T_ScalarArrayOpExpr:
+		case T_RelabelType:
+		case T_CoerceViaIO:
+		case T_CoerceToDomain:
+		case T_ConvertRowtypeExpr:
+		case T_CollateExpr:
+		case T_ArrayExpr:
+		case T_RowExpr:
+		case T_MinMaxExpr:
+		case T_NullTest:
+		case T_BooleanTest:
+		case T_FieldSelect:
+			result = expression_tree_mutator(node, take_out, split);
+			break;
+		case T_BoolExpr:
+			if (((BoolExpr *) node)->boolop == NOT_EXPR)
+				result = expression_tree_mutator(node, take_out, split);
+			else
+				result = take_out_of_conditional(node, split);
+			break;
+		case T_CoalesceExpr:
+		case T_CaseExpr:
+			result = take_out_of_conditional(node, split);
+			break;
+		case T_SubscriptingRef:
+			{
+				SubscriptingRef *ref = (SubscriptingRef *) node;
+
+				/* Subscripts of a NULL may not be evaluated */
+				if (ref->refassgnexpr != NULL || contains_subplan(node, NULL) ||
+					!contains_call((Node *) ref->refexpr, NULL))
+					break;
+				ref = copyObject(ref);
+				ref->refexpr = (Expr *) take_out((Node *) ref->refexpr, split);
+				ref->refupperindexpr = (List *) keep((Node *) ref->refupperindexpr, split);
+				ref->reflowerindexpr = (List *) keep((Node *) ref->reflowerindexpr, split);
+				result = (Node *) ref;
+				break;
+			}
+		case T_ArrayCoerceExpr:
+			{
+				ArrayCoerceExpr *coerce = copyObject((ArrayCoerceExpr *) node);
+
+				if (contains_call((Node *) coerce->elemexpr, NULL))
+					break;
+				coerce->arg = (Expr *) take_out((Node *) coerce->arg, split);
+				result = (Node *) coerce;
+				break;
+			}
+		default:
+			break;
+	}
+	return result != NULL ? result : child_column(split, node);
+}
+
+/* Plan nodes that compute any target list, a row at a time, for many rows */
+static bool
+can_be_child(const Plan *plan)
+{
+	switch (nodeTag(plan))
+	{
+		case T_Result:
+			return outerPlan(plan) != NULL;
+		case T_SeqScan:
+		case T_SampleScan:
+		case T_IndexScan:
+		case T_IndexOnlyScan:
+		case T_BitmapHeapScan:
+		case T_TidScan:
+		case T_TidRangeScan:
+		case T_SubqueryScan:
+		case T_FunctionScan:
+		case T_ValuesScan:
+		case T_TableFuncScan:
+		case T_CteScan:
+		case T_NamedTuplestoreScan:
+		case T_WorkTableScan:
+		case T_NestLoop:
+		case T_MergeJoin:
+		case T_HashJoin:
+		case T_Group:
+		case T_WindowAgg:
+			return true;
+		case T_Agg:
+			return ((const Agg *) plan)->aggstrategy != AGG_PLAIN;
+		default:
+			return false;
+	}
+}
+
+/* The largest number of a node in the plan. */
+static int
+last_node_id(const Plan *plan)
+{
+	int			last;
+	List	   *children = NIL;
+	ListCell   *lc;
+
+	if (plan == NULL)
+		return 0;
+	check_stack_depth();
+	last = Max(plan->plan_node_id,
+			   Max(last_node_id(outerPlan(plan)), last_node_id(innerPlan(plan))));
+	switch (nodeTag(plan))
+	{
+		case T_Append:
+			children = ((const Append *) plan)->appendplans;
+			break;
+		case T_MergeAppend:
+			children = ((const MergeAppend *) plan)->mergeplans;
+			break;
+		case T_BitmapAnd:
+			children = ((const BitmapAnd *) plan)->bitmapplans;
+			break;
+		case T_BitmapOr:
+			children = ((const BitmapOr *) plan)->bitmapplans;
+			break;
+		case T_SubqueryScan:
+			children = list_make1(((const SubqueryScan *) plan)->subplan);
+			break;
+		case T_CustomScan:
+			children = ((const CustomScan *) plan)->custom_plans;
+			break;
+		default:
+			break;
+	}
+	foreach(lc, children)
+		last = Max(last, last_node_id(lfirst(lc)));
+	return last;
+}
+
+static int
+new_node_id(Rewrite *rewrite)
+{
+	ListCell   *lc;
+
+	if (rewrite->next_node_id == 0)
+	{
+		rewrite->next_node_id = last_node_id(rewrite->top) + 1;
+		foreach(lc, rewrite->subplans)
+			rewrite->next_node_id = Max(rewrite->next_node_id, last_node_id(lfirst(lc)) + 1);
+	}
+	return rewrite->next_node_id++;
+}
+
+/*
+ * Puts a batch scan on top of the plan node if that has calls to give away;
+ * returns it, or else the plan.  wanted: how many rows will be asked for, 0 if
+ * that is not known.
+ */
+static Plan *
+add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
+{
+	Split		split = {0};
+	CustomScan *scan;
+	List	   *tlist = NIL;
+	ListCell   *lc;
+	int			first;
+
+	if (!contains_call((Node *) plan->targetlist, NULL) || (flags & MARKS) ||
+		!can_be_child(plan))
+		return plan;
+
+	/* Whoever writes volatile functions may count on when they are called */
+	if (contain_volatile_functions((Node *) plan->targetlist) ||
+		contains_multiexpr((Node *) plan->targetlist, NULL))
+		return plan;
+
+	foreach(lc, plan->targetlist)
+	{
+		TargetEntry *tle = flatCopyTargetEntry(lfirst(lc));
+
+		tle->expr = (Expr *) take_out((Node *) tle->expr, &split);
+		tlist = lappend(tlist, tle);
+	}
+	if (split.calls == NIL)
+		return plan;
+
+	if (wanted > 0)
+		first = (int) Min(wanted, BITNET_BATCH_MOST);
+	else
+		first = (flags & STOPS_EARLY) ? 1 : BITNET_BATCH_MOST;
+
+	scan = makeNode(CustomScan);
+	scan->methods = &bitnet_batch_scan_methods;
+	scan->custom_scan_tlist = split.row;
+	scan->custom_exprs = split.calls;
+	scan->custom_private = list_make2(split.sources,
+									  list_make2_int(first, (int) Min(wanted, PG_INT32_MAX)));
+	scan->scan.plan.targetlist = tlist;
+	scan->scan.plan.startup_cost = plan->startup_cost;
+	scan->scan.plan.total_cost = plan->total_cost;
+	scan->scan.plan.plan_rows = plan->plan_rows;
+	scan->scan.plan.plan_width = plan->plan_width;
+	scan->scan.plan.parallel_safe = plan->parallel_safe;
+	scan->scan.plan.plan_node_id = new_node_id(rewrite);
+	scan->scan.plan.extParam = bms_copy(plan->extParam);
+	scan->scan.plan.allParam = bms_copy(plan->allParam);
+	plan->targetlist = split.child_tlist;
+	outerPlan(scan) = plan;
+	return (Plan *) scan;
+}
+
+/* LIMIT and OFFSET as one number of rows; 0 if it is not known. */
+static int64
+rows_wanted(const Limit *limit)
+{
+	int64		wanted = 0;
+	const Const *parts[2];
+	int			i;
+
+	if (limit->limitCount == NULL || limit->limitOption != LIMIT_OPTION_COUNT)
+		return 0;
+	parts[0] = (const Const *) limit->limitCount;
+	parts[1] = (const Const *) limit->limitOffset;
+	for (i = 0; i < 2; i++)
+	{
+		int64		n;
+
+		if (parts[i] == NULL)
+			continue;
+		if (!IsA(parts[i], Const) || parts[i]->consttype != INT8OID || parts[i]->constisnull)
+			return 0;
+		n = DatumGetInt64(parts[i]->constvalue);
+		if (n < 0 || n > PG_INT32_MAX)
+			return 0;
+		wanted += n;
+	}
+	return wanted;
+}
+
+static Plan *rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite);
+
+static void
+rewrite_list(List *plans, int flags, Rewrite *rewrite)
+{
+	ListCell   *lc;
+
+	foreach(lc, plans)
+		lfirst(lc) = rewrite_plan(lfirst(lc), flags, 0, rewrite);
+}
+
+/* The same for a whole plan; returns its new top. */
+static Plan *
+rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
+{
+	int			outer_flags = flags & STOPS_EARLY;
+	int			inner_flags = flags & STOPS_EARLY;
+	int64		outer_wanted = 0;
+
+	if (plan == NULL)
+		return NULL;
+	check_stack_depth();
+
+	switch (nodeTag(plan))
+	{
+		case T_Append:
+			rewrite_list(((Append *) plan)->appendplans, flags, rewrite);
+			break;
+		case T_MergeAppend:
+			rewrite_list(((MergeAppend *) plan)->mergeplans, flags, rewrite);
+			break;
+		case T_SubqueryScan:
+			{
+				SubqueryScan *subquery = (SubqueryScan *) plan;
+
+				subquery->subplan = rewrite_plan(subquery->subplan, outer_flags, 0, rewrite);
+				break;
+			}
+		case T_CustomScan:
+			rewrite_list(((CustomScan *) plan)->custom_plans, flags, rewrite);
+			break;
+		case T_Result:
+			outer_flags = flags;
+			break;
+		case T_Limit:
+			outer_flags |= STOPS_EARLY;
+			outer_wanted = rows_wanted((Limit *) plan);
+			break;
+		case T_Sort:
+		case T_Hash:
+		case T_ModifyTable:
+			outer_flags = 0;
+			break;
+		case T_Agg:
+			if (((Agg *) plan)->aggstrategy == AGG_PLAIN ||
+				((Agg *) plan)->aggstrategy == AGG_HASHED)
+				outer_flags = 0;
+			break;
+		case T_NestLoop:
+			if (((Join *) plan)->inner_unique || ((Join *) plan)->jointype == JOIN_SEMI ||
+				((Join *) plan)->jointype == JOIN_ANTI)
+				inner_flags |= STOPS_EARLY;
+			break;
+		case T_MergeJoin:
+			outer_flags |= STOPS_EARLY;
+			inner_flags |= STOPS_EARLY | MARKS;
+			break;
+		case T_Memoize:
+			outer_flags |= STOPS_EARLY;
+			break;
+		default:
+			break;
+	}
+	outerPlan(plan) = rewrite_plan(outerPlan(plan), outer_flags, outer_wanted, rewrite);
+	innerPlan(plan) = rewrite_plan(innerPlan(plan), inner_flags, 0, rewrite);
+	return add_batch_scan(plan, flags, wanted, rewrite);
+}
+
+/*
+ * A SCROLL cursor may go back, which a batch scan cannot.  Other cursors may
+ * be closed before they are read to their end.
+ */
+static void
+rewrite_statement(PlannedStmt *stmt, int cursor_options)
+{
+	Rewrite		rewrite = {0};
+	ListCell   *lc;
+
+	if (cursor_options & CURSOR_OPT_SCROLL)
+		return;
+	rewrite.top = stmt->planTree;
+	rewrite.subplans = stmt->subplans;
+	foreach(lc, stmt->subplans)
+		lfirst(lc) = rewrite_plan(lfirst(lc), STOPS_EARLY, 0, &rewrite);
+	stmt->planTree = rewrite_plan(stmt->planTree,
+								  (cursor_options & CURSOR_OPT_FAST_PLAN) ? STOPS_EARLY : 0,
+								  0, &rewrite);
+}
+
+static PlannedStmt *
+plan_with_batches(Query *parse, const char *query_string, int cursor_options,
+				  ParamListInfo bound_params)
+{
+	static bool registered = false;
+	PlannedStmt *stmt;
+
+	if (previous_planner_hook)
+		stmt = previous_planner_hook(parse, query_string, cursor_options, bound_params);
+	else
+		stmt = standard_planner(parse, query_string, cursor_options, bound_params);
+	if (!bitnet_enable_batch_scan || !IsTransactionState() ||
+		stmt->commandType == CMD_UTILITY || stmt->planTree == NULL)
+		return stmt;
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
+		registered = true;
+	}
+	rewrite_statement(stmt, cursor_options);
+	return stmt;
+}
+
+void
+BitnetInitBatchScan(void)
+{
+	RegisterCustomScanMethods(&bitnet_batch_scan_methods);
+	previous_planner_hook = planner_hook;
+	planner_hook = plan_with_batches;
+}

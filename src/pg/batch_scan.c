@@ -1,0 +1,555 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch_scan.c
+ *	  Executing the plan node that runs the model calls of many rows together.
+ *
+ * A batch is some rows of the child, kept as arrays of values.  For each call
+ * in turn its arguments are evaluated for all rows and the function's form for
+ * many rows fills in the results; then the rows are given up one by one, in
+ * their order, through the node's projection.  Rows of which all arguments are
+ * equal are computed once.
+ *
+ * Where whoever is above may stop early, the first batch is one row and each
+ * is twice as large as the one before, so that what is computed in vain is
+ * never more than what was of use.
+ *
+ * src/pg/batch_scan.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/relscan.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_proc.h"
+#include "commands/explain.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/acl.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+#include "batch_scan.h"
+#include "compat.h"
+#include "run.h"
+
+typedef struct BatchCall
+{
+	const BitnetBatchFunction *function;
+	FmgrInfo	flinfo;
+	FunctionCallInfo fcinfo;
+	ExprState **args;
+	int16	   *lengths;		/* of the arguments' types */
+	bool	   *by_value;
+	int			n_args;
+	int			column;			/* of the row */
+} BatchCall;
+
+typedef struct BatchScanState
+{
+	CustomScanState css;
+	int			n_columns;
+	int		   *sources;		/* [n_columns], see batch_scan.h */
+	BatchCall  *calls;
+	int			n_calls;
+	MemoryContext rows_context; /* values of the rows, until the next batch */
+	MemoryContext call_context; /* arguments, until a call is done */
+	Datum	   *values;			/* [BITNET_BATCH_MOST][n_columns] */
+	bool	   *nulls;			/* likewise */
+	ItemPointer tids;			/* [BITNET_BATCH_MOST], if the child scans a table */
+	int			n_rows;
+	int			next_row;
+	int			next_size;		/* rows of the next batch */
+	int64		rows_left;		/* -1: no matter */
+	bool		child_done;
+
+	/* for EXPLAIN ANALYZE */
+	int64		n_batches;
+	int64		n_computed;		/* rows */
+	BitnetRunCounters counters;
+} BatchScanState;
+
+static void
+init_call(BatchScanState *state, BatchCall *call, FuncExpr *expr)
+{
+	EState	   *estate = state->css.ss.ps.state;
+	AclResult	allowed = compat_function_aclcheck(expr->funcid, GetUserId());
+	ListCell   *lc;
+	int			i = 0;
+
+	/* As expressions do when they are made ready for a call */
+	if (allowed != ACLCHECK_OK)
+		aclcheck_error(allowed, OBJECT_FUNCTION, get_func_name(expr->funcid));
+	InvokeFunctionExecuteHook(expr->funcid);
+
+	fmgr_info_cxt(expr->funcid, &call->flinfo, estate->es_query_cxt);
+	fmgr_info_set_expr((Node *) expr, &call->flinfo);
+	call->function = BitnetFindBatchFunction(call->flinfo.fn_addr);
+	if (call->function == NULL)
+		elog(ERROR, "function %u cannot be called for many rows", expr->funcid);
+	call->n_args = list_length(expr->args);
+	call->fcinfo = palloc0(SizeForFunctionCallInfo(call->n_args));
+	InitFunctionCallInfoData(*call->fcinfo, &call->flinfo, call->n_args,
+							 expr->inputcollid, NULL, NULL);
+	call->args = palloc(sizeof(ExprState *) * call->n_args);
+	call->lengths = palloc(sizeof(int16) * call->n_args);
+	call->by_value = palloc(sizeof(bool) * call->n_args);
+	foreach(lc, expr->args)
+	{
+		call->args[i] = ExecInitExpr(lfirst(lc), &state->css.ss.ps);
+		get_typlenbyval(exprType(lfirst(lc)), &call->lengths[i], &call->by_value[i]);
+		i++;
+	}
+}
+
+/*
+ * The table that the child scans, if it does.  Then the node poses as a scan of
+ * it, whose rows have their places in the table: UPDATE ... WHERE CURRENT OF a
+ * cursor looks for that.
+ */
+static Relation
+scanned_table(PlanState *child)
+{
+	switch (nodeTag(child))
+	{
+		case T_SeqScanState:
+		case T_SampleScanState:
+		case T_IndexScanState:
+		case T_IndexOnlyScanState:
+		case T_BitmapHeapScanState:
+		case T_TidScanState:
+		case T_TidRangeScanState:
+			return ((ScanState *) child)->ss_currentRelation;
+		default:
+			return NULL;
+	}
+}
+
+/* Where the row is that the child has just returned. */
+static ItemPointerData
+child_tid(PlanState *child)
+{
+	if (IsA(child, IndexOnlyScanState))
+		return ((IndexOnlyScanState *) child)->ioss_ScanDesc->xs_heaptid;
+	return ((ScanState *) child)->ss_ScanTupleSlot->tts_tid;
+}
+
+static void
+restart(BatchScanState *state)
+{
+	List	   *limits = lsecond(((CustomScan *) state->css.ss.ps.plan)->custom_private);
+	int			wanted = list_nth_int(limits, BITNET_BATCH_ROWS);
+
+	MemoryContextReset(state->rows_context);
+	state->n_rows = 0;
+	state->next_row = 0;
+	state->next_size = list_nth_int(limits, BITNET_BATCH_FIRST);
+	state->rows_left = wanted > 0 ? wanted : -1;
+	state->child_done = false;
+}
+
+static void
+begin_batch_scan(CustomScanState *node, EState *estate, int eflags)
+{
+	BatchScanState *state = (BatchScanState *) node;
+	CustomScan *plan = (CustomScan *) node->ss.ps.plan;
+	List	   *sources = linitial(plan->custom_private);
+	int			i;
+
+	outerPlanState(node) = ExecInitNode(outerPlan(plan), estate,
+										eflags & ~(EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK));
+
+	state->n_columns = list_length(sources);
+	state->sources = palloc(sizeof(int) * state->n_columns);
+	state->n_calls = list_length(plan->custom_exprs);
+	state->calls = palloc0(sizeof(BatchCall) * state->n_calls);
+	for (i = 0; i < state->n_columns; i++)
+	{
+		int			source = list_nth_int(sources, i);
+
+		state->sources[i] = source;
+		if (source < 0)
+			state->calls[-source - 1].column = i;
+	}
+	for (i = 0; i < state->n_calls; i++)
+		init_call(state, &state->calls[i], list_nth_node(FuncExpr, plan->custom_exprs, i));
+
+	state->rows_context = AllocSetContextCreate(estate->es_query_cxt, "bitnet batch",
+												ALLOCSET_DEFAULT_SIZES);
+	state->call_context = AllocSetContextCreate(estate->es_query_cxt, "bitnet batch call",
+												ALLOCSET_DEFAULT_SIZES);
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	node->ss.ss_currentRelation = scanned_table(outerPlanState(node));
+	if (node->ss.ss_currentRelation != NULL)
+		state->tids = palloc(sizeof(ItemPointerData) * BITNET_BATCH_MOST);
+	state->values = palloc(sizeof(Datum) * BITNET_BATCH_MOST * state->n_columns);
+	state->nulls = palloc(sizeof(bool) * BITNET_BATCH_MOST * state->n_columns);
+	restart(state);
+}
+
+/* Bytes that a value will come to need when it is used. */
+static int64
+value_size(Datum value, int16 length, bool by_value)
+{
+	if (by_value)
+		return 0;
+	return length == -1 ? (int64) toast_raw_datum_size(value) :
+		(int64) datumGetSize(value, by_value, length);
+}
+
+/* Takes the child's row into the batch; returns its size. */
+static int64
+store_row(BatchScanState *state, TupleTableSlot *child)
+{
+	TupleDesc	desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	Datum	   *values = state->values + state->n_rows * state->n_columns;
+	bool	   *nulls = state->nulls + state->n_rows * state->n_columns;
+	MemoryContext old = MemoryContextSwitchTo(state->rows_context);
+	int64		size = 0;
+	int			i;
+
+	slot_getallattrs(child);
+	for (i = 0; i < state->n_columns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		int			source = state->sources[i];
+
+		values[i] = (Datum) 0;
+		nulls[i] = source < 0 || child->tts_isnull[source - 1];
+		if (nulls[i])
+			continue;
+		values[i] = datumCopy(child->tts_values[source - 1], att->attbyval, att->attlen);
+		size += value_size(values[i], att->attlen, att->attbyval);
+	}
+	MemoryContextSwitchTo(old);
+	if (state->tids != NULL)
+		state->tids[state->n_rows] = child_tid(outerPlanState(state));
+	state->n_rows++;
+	return size;
+}
+
+/* Makes a row of the batch the one that expressions see. */
+static TupleTableSlot *
+show_row(BatchScanState *state, int row)
+{
+	TupleTableSlot *slot = state->css.ss.ss_ScanTupleSlot;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, state->values + row * state->n_columns,
+		   sizeof(Datum) * state->n_columns);
+	memcpy(slot->tts_isnull, state->nulls + row * state->n_columns,
+		   sizeof(bool) * state->n_columns);
+	ExecStoreVirtualTuple(slot);
+	if (state->tids != NULL)
+	{
+		slot->tts_tid = state->tids[row];
+		slot->tts_tableOid = RelationGetRelid(state->css.ss.ss_currentRelation);
+	}
+	state->css.ss.ps.ps_ExprContext->ecxt_scantuple = slot;
+	return slot;
+}
+
+/* Evaluates the arguments of a call for a row; returns their size. */
+static int64
+evaluate_args(BatchScanState *state, BatchCall *call, int row, NullableDatum *args)
+{
+	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+	int64		size = 0;
+	int			i;
+
+	ResetExprContext(econtext);
+	show_row(state, row);
+	for (i = 0; i < call->n_args; i++)
+	{
+		MemoryContext old;
+
+		args[i].value = ExecEvalExprSwitchContext(call->args[i], econtext, &args[i].isnull);
+		if (args[i].isnull)
+			continue;
+		old = MemoryContextSwitchTo(state->call_context);
+		if (call->lengths[i] == -1)
+			args[i].value = PointerGetDatum(PG_DETOAST_DATUM_COPY(args[i].value));
+		else
+			args[i].value = datumCopy(args[i].value, call->by_value[i], call->lengths[i]);
+		MemoryContextSwitchTo(old);
+		size += value_size(args[i].value, call->lengths[i], call->by_value[i]);
+	}
+	return size;
+}
+
+/* Are the arguments from number first on the same? */
+static bool
+same_args(const BatchCall *call, const NullableDatum *a, const NullableDatum *b, int first)
+{
+	int			i;
+
+	for (i = first; i < call->n_args; i++)
+		if (a[i].isnull != b[i].isnull ||
+			(!a[i].isnull && !datum_image_eq(a[i].value, b[i].value, call->by_value[i],
+											 call->lengths[i])))
+			return false;
+	return true;
+}
+
+/*
+ * Computes a call for n rows whose arguments are args, [n][n_args]; results
+ * come in the current memory context.  The function is run for each set of
+ * arguments that are not content; mostly there is one.
+ */
+static void
+compute_call(BatchCall *call, const NullableDatum *args, NullableDatum *results, int n)
+{
+	int		   *same_as = palloc(sizeof(int) * n);
+	bool	   *done = palloc0(sizeof(bool) * n);
+	int		   *members = palloc(sizeof(int) * n);
+	NullableDatum *contents = palloc(sizeof(NullableDatum) * n * call->function->n_contents);
+	NullableDatum *group_results = palloc(sizeof(NullableDatum) * n);
+	int			row;
+	int			other;
+
+	for (row = 0; row < n; row++)
+	{
+		for (other = 0; other < row; other++)
+			if (same_as[other] == other &&
+				same_args(call, &args[row * call->n_args], &args[other * call->n_args], 0))
+				break;
+		same_as[row] = other;
+	}
+
+	for (row = 0; row < n; row++)
+	{
+		const NullableDatum *row_args = &args[row * call->n_args];
+		int			n_members = 0;
+		int			i;
+
+		if (same_as[row] != row)
+			results[row] = results[same_as[row]];
+		if (same_as[row] != row || done[row])
+			continue;
+		for (other = row; other < n; other++)
+		{
+			const NullableDatum *other_args = &args[other * call->n_args];
+
+			if (same_as[other] != other || done[other] ||
+				!same_args(call, row_args, other_args, call->function->n_contents))
+				continue;
+			for (i = 0; i < call->function->n_contents; i++)
+				contents[n_members * call->function->n_contents + i] = other_args[i];
+			members[n_members++] = other;
+			done[other] = true;
+		}
+		memcpy(call->fcinfo->args, row_args, sizeof(NullableDatum) * call->n_args);
+		call->fcinfo->isnull = false;
+		call->function->rows(call->fcinfo, contents, group_results, n_members);
+		for (i = 0; i < n_members; i++)
+			results[members[i]] = group_results[i];
+	}
+}
+
+/*
+ * Fills in the column of a call.  Arguments may be much larger than what they
+ * are computed from; so there may be more than one run.
+ */
+static void
+fill_column(BatchScanState *state, BatchCall *call)
+{
+	TupleDesc	desc = state->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	Form_pg_attribute att = TupleDescAttr(desc, call->column);
+	MemoryContext old = CurrentMemoryContext;
+	int			first = 0;
+
+	while (first < state->n_rows)
+	{
+		NullableDatum *args;
+		NullableDatum *results;
+		int64		size = 0;
+		int			n = 0;
+		int			i;
+
+		MemoryContextReset(state->call_context);
+		MemoryContextSwitchTo(state->call_context);
+		args = palloc(sizeof(NullableDatum) * (state->n_rows - first) * Max(call->n_args, 1));
+		results = palloc(sizeof(NullableDatum) * (state->n_rows - first));
+		while (first + n < state->n_rows && size < work_mem * INT64CONST(1024))
+		{
+			size += evaluate_args(state, call, first + n, &args[n * call->n_args]);
+			n++;
+		}
+		compute_call(call, args, results, n);
+
+		MemoryContextSwitchTo(state->rows_context);
+		for (i = 0; i < n; i++)
+		{
+			int			at = (first + i) * state->n_columns + call->column;
+
+			state->nulls[at] = results[i].isnull;
+			state->values[at] = results[i].isnull ? (Datum) 0 :
+				datumCopy(results[i].value, att->attbyval, att->attlen);
+		}
+		first += n;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(state->call_context);
+}
+
+static void
+add_counters(BatchScanState *state, const BitnetRunCounters *before)
+{
+	BitnetRunCounters *sum = &state->counters;
+	const BitnetRunCounters *now = &bitnet_run_counters;
+
+	sum->steps += now->steps - before->steps;
+	sum->sequence_steps += now->sequence_steps - before->sequence_steps;
+	sum->prompt_tokens += now->prompt_tokens - before->prompt_tokens;
+	sum->cached_tokens += now->cached_tokens - before->cached_tokens;
+	sum->output_tokens += now->output_tokens - before->output_tokens;
+	sum->milliseconds += now->milliseconds - before->milliseconds;
+}
+
+/* Pulls rows and computes their calls; false if there are none left. */
+static bool
+next_batch(BatchScanState *state)
+{
+	BitnetRunCounters before;
+	int64		size = 0;
+	int			most = state->next_size;
+	int			i;
+
+	state->n_rows = 0;
+	state->next_row = 0;
+	MemoryContextReset(state->rows_context);
+	if (state->rows_left >= 0)
+	{
+		/* Whoever asks for more than was said gets it, a row at a time */
+		most = (int) Min(most, Max(state->rows_left, 1));
+	}
+	while (!state->child_done && state->n_rows < most && size < work_mem * INT64CONST(1024))
+	{
+		TupleTableSlot *slot;
+
+		CHECK_FOR_INTERRUPTS();
+		slot = ExecProcNode(outerPlanState(state));
+		if (TupIsNull(slot))
+			state->child_done = true;
+		else
+			size += store_row(state, slot);
+	}
+	if (state->n_rows == 0)
+		return false;
+
+	before = bitnet_run_counters;
+	for (i = 0; i < state->n_calls; i++)
+		fill_column(state, &state->calls[i]);
+	add_counters(state, &before);
+	state->n_batches++;
+	state->n_computed += state->n_rows;
+	state->next_size = Min(state->next_size * 2, BITNET_BATCH_MOST);
+	if (state->rows_left >= 0)
+		state->rows_left = Max(state->rows_left - state->n_rows, 0);
+	return true;
+}
+
+static TupleTableSlot *
+exec_batch_scan(CustomScanState *node)
+{
+	BatchScanState *state = (BatchScanState *) node;
+	TupleTableSlot *slot;
+
+	if (!ScanDirectionIsForward(node->ss.ps.state->es_direction))
+		elog(ERROR, "a batch scan cannot go backward");
+	if (state->next_row == state->n_rows && !next_batch(state))
+	{
+		slot = ExecClearTuple(node->ss.ss_ScanTupleSlot);
+		return node->ss.ps.ps_ProjInfo != NULL ?
+			ExecClearTuple(node->ss.ps.ps_ResultTupleSlot) : slot;
+	}
+
+	ResetExprContext(node->ss.ps.ps_ExprContext);
+	slot = show_row(state, state->next_row++);
+	return node->ss.ps.ps_ProjInfo != NULL ? ExecProject(node->ss.ps.ps_ProjInfo) : slot;
+}
+
+static void
+end_batch_scan(CustomScanState *node)
+{
+	ExecEndNode(outerPlanState(node));
+}
+
+static void
+rescan_batch_scan(CustomScanState *node)
+{
+	restart((BatchScanState *) node);
+	/* Otherwise it is rescanned when it is first asked for a row */
+	if (outerPlanState(node)->chgParam == NULL)
+		ExecReScan(outerPlanState(node));
+}
+
+/* A call as one would write it: optional arguments at its end are left out. */
+static char *
+call_text(CustomScanState *node, FuncExpr *call, List *ancestors, ExplainState *es)
+{
+	List	   *context = set_deparse_context_plan(es->deparse_cxt, node->ss.ps.plan, ancestors);
+	FuncExpr   *shown = copyObject(call);
+
+	while (list_length(shown->args) > 1 && IsA(llast(shown->args), Const) &&
+		   ((Const *) llast(shown->args))->constisnull)
+		shown->args = list_delete_last(shown->args);
+	return deparse_expression((Node *) shown, context,
+							  es->verbose || list_length(es->rtable) > 1, false);
+}
+
+static void
+explain_batch_scan(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	BatchScanState *state = (BatchScanState *) node;
+	const BitnetRunCounters *counters = &state->counters;
+	List	   *calls = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ((CustomScan *) node->ss.ps.plan)->custom_exprs)
+		calls = lappend(calls, call_text(node, lfirst(lc), ancestors, es));
+	ExplainPropertyList("Calls", calls, es);
+	if (!es->analyze)
+		return;
+
+	ExplainPropertyInteger("Batches", NULL, state->n_batches, es);
+	ExplainPropertyInteger("Batch Rows", NULL, state->n_computed, es);
+	ExplainPropertyFloat("Sequences per Step", NULL,
+						 counters->steps == 0 ? 0 :
+						 (double) counters->sequence_steps / counters->steps, 1, es);
+	ExplainPropertyInteger("Prompt Tokens", NULL, counters->prompt_tokens, es);
+	ExplainPropertyInteger("Cached Tokens", NULL, counters->cached_tokens, es);
+	ExplainPropertyInteger("Generated Tokens", NULL, counters->output_tokens, es);
+	if (es->timing)
+		ExplainPropertyFloat("Model Time", "ms", counters->milliseconds, 3, es);
+}
+
+static const CustomExecMethods exec_methods = {
+	.CustomName = "BitNet Batch",
+	.BeginCustomScan = begin_batch_scan,
+	.ExecCustomScan = exec_batch_scan,
+	.EndCustomScan = end_batch_scan,
+	.ReScanCustomScan = rescan_batch_scan,
+	.ExplainCustomScan = explain_batch_scan
+};
+
+static Node *
+create_batch_scan_state(CustomScan *plan)
+{
+	BatchScanState *state = palloc0(sizeof(BatchScanState));
+
+	NodeSetTag(state, T_CustomScanState);
+	state->css.methods = &exec_methods;
+	return (Node *) state;
+}
+
+const CustomScanMethods bitnet_batch_scan_methods = {
+	.CustomName = "BitNet Batch",
+	.CreateCustomScanState = create_batch_scan_state
+};

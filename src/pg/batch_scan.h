@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch_scan.h
+ *	  The plan node that runs the model calls of many rows together.
+ *
+ * batch_plan.c puts the node into finished plans, batch_scan.c executes it.
+ *
+ * The node stands above the one whose target list had the calls.  That one now
+ * computes what the calls and the expressions around them need; the node's own
+ * row (custom_scan_tlist) consists of columns of its child and of calls, and
+ * its target list is the one that its child had before.
+ *
+ * src/pg/batch_scan.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BITNET_BATCH_SCAN_H
+#define BITNET_BATCH_SCAN_H
+
+#include "nodes/extensible.h"
+#include "nodes/plannodes.h"
+
+#include "functions.h"
+
+/* A function of which the calls of many rows can run together. */
+typedef struct BitnetBatchFunction
+{
+	const char *symbol;
+	PGFunction	function;
+	BitnetRowsFunction rows;
+	int			n_contents;		/* arguments that may differ within a batch */
+} BitnetBatchFunction;
+
+extern const BitnetBatchFunction *BitnetFindBatchFunction(PGFunction function);
+
+/*
+ * The node in a plan.
+ *
+ * custom_exprs: the calls, FuncExprs over the node's row; one that is an
+ * argument of another comes before it.
+ *
+ * custom_private: two lists of integers.  The first has one element for each
+ * column of the row: the number of the child's column that it is, or minus the
+ * number of the call, both counted from 1.  The second says how many rows to
+ * ask for, see BitnetBatchLimits.
+ */
+extern const CustomScanMethods bitnet_batch_scan_methods;
+
+typedef enum BitnetBatchLimits
+{
+	BITNET_BATCH_FIRST,			/* rows in the first batch */
+	BITNET_BATCH_ROWS			/* rows in all; 0: as many as there are */
+} BitnetBatchLimits;
+
+/* Most rows of a batch. */
+#define BITNET_BATCH_MOST 256
+
+/* Settings (bitnet.c) */
+extern bool bitnet_enable_batch_scan;
+
+/* Installs the planner hook; for _PG_init. */
+extern void BitnetInitBatchScan(void);
+
+#endif							/* BITNET_BATCH_SCAN_H */
