@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/genam.h"
 #include "access/relscan.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_proc.h"
@@ -134,9 +135,11 @@ scanned_table(PlanState *child)
 static ItemPointerData
 child_tid(PlanState *child)
 {
-	if (IsA(child, IndexOnlyScanState))
-		return ((IndexOnlyScanState *) child)->ioss_ScanDesc->xs_heaptid;
-	return ((ScanState *) child)->ss_ScanTupleSlot->tts_tid;
+	IndexScanDesc index_scan = IsA(child, IndexOnlyScanState) ?
+		((IndexOnlyScanState *) child)->ioss_ScanDesc : NULL;
+
+	return index_scan != NULL ? index_scan->xs_heaptid :
+		((ScanState *) child)->ss_ScanTupleSlot->tts_tid;
 }
 
 static void
