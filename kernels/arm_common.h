@@ -134,6 +134,18 @@ from_bfloat(const uint16_t *p)
 }
 
 static INLINE v16
+v_load_int8(const int8_t *p)
+{
+	int16x8_t	lo = vmovl_s8(vld1_s8(p));
+	int16x8_t	hi = vmovl_s8(vld1_s8(p + 8));
+
+	return (v16) {vcvtq_f32_s32(vmovl_s16(vget_low_s16(lo))),
+		vcvtq_f32_s32(vmovl_s16(vget_high_s16(lo))),
+		vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))),
+		vcvtq_f32_s32(vmovl_s16(vget_high_s16(hi)))};
+}
+
+static INLINE v16
 v_load_bfloat(const uint16_t *p)
 {
 	return (v16) {from_bfloat(p), from_bfloat(p + 4), from_bfloat(p + 8), from_bfloat(p + 12)};
@@ -594,6 +606,78 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 			for (int t = 0; t < n; t++)
 				store_group(y + (t0 + t) * ldy + g * BN_TILE_ROWS, sums + t * BN_TILE_ROWS,
 							&info[t0 + t], w_scale, rows - g * BN_TILE_ROWS);
+		}
+	}
+}
+
+/* four values for all rows */
+static INLINE int8x16_t
+spread_word(const int8_t *x)
+{
+	int32_t		word;
+
+	memcpy(&word, x, sizeof(word));
+	return vreinterpretq_s8_s32(vdupq_n_s32(word));
+}
+
+/* One group of an int8 matrix and one token: sums[BN_TILE_ROWS] */
+static INLINE void
+int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size_t stride)
+{
+	int32x4_t	high0 = vdupq_n_s32(0);
+	int32x4_t	high1 = high0,
+				high2 = high0,
+				high3 = high0,
+				low0 = high0,
+				low1 = high0,
+				low2 = high0,
+				low3 = high0;
+
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		int8x16_t	w0 = vld1q_s8(w + b * BN_TILE_BYTES);
+		int8x16_t	w1 = vld1q_s8(w + b * BN_TILE_BYTES + 16);
+		int8x16_t	w2 = vld1q_s8(w + b * BN_TILE_BYTES + 32);
+		int8x16_t	w3 = vld1q_s8(w + b * BN_TILE_BYTES + 48);
+		int8x16_t	xh = spread_word(x + b * BN_INT8_COLS);
+		int8x16_t	xl = spread_word(x + stride + b * BN_INT8_COLS);
+
+		high0 = dot_words(high0, w0, xh);
+		high1 = dot_words(high1, w1, xh);
+		high2 = dot_words(high2, w2, xh);
+		high3 = dot_words(high3, w3, xh);
+		low0 = dot_words(low0, w0, xl);
+		low1 = dot_words(low1, w1, xl);
+		low2 = dot_words(low2, w2, xl);
+		low3 = dot_words(low3, w3, xl);
+	}
+	vst1q_s32(sums, vaddq_s32(vshlq_n_s32(high0, 7), low0));
+	vst1q_s32(sums + 4, vaddq_s32(vshlq_n_s32(high1, 7), low1));
+	vst1q_s32(sums + 8, vaddq_s32(vshlq_n_s32(high2, 7), low2));
+	vst1q_s32(sums + 12, vaddq_s32(vshlq_n_s32(high3, 7), low3));
+}
+
+static void
+int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
+{
+	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		stride = bn_quant_stride((size_t) cols);
+
+	for (int g = group_begin; g < group_end; g++)
+	{
+		int			r0 = g * BN_TILE_ROWS;
+		int			n_rows = rows - r0 < BN_TILE_ROWS ? rows - r0 : BN_TILE_ROWS;
+
+		for (int t = 0; t < n_tokens; t++)
+		{
+			int32_t		sums[BN_TILE_ROWS];
+
+			int8_tile(sums, w + (size_t) g * n_blocks * BN_TILE_BYTES, n_blocks,
+					  x + 2 * (size_t) t * stride, stride);
+			for (int r = 0; r < n_rows; r++)
+				y[(size_t) t * ldy + r0 + r] = (float) sums[r] *
+					(row_scale[r0 + r] * x_scale[t]);
 		}
 	}
 }

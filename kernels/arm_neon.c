@@ -83,6 +83,16 @@ sum_rows(group_sum s, const int k)
 	return vpaddq_s32(vpaddlq_s16(s.s[2 * k]), vpaddlq_s16(s.s[2 * k + 1]));
 }
 
+/* the four products of each word are added to its sum */
+static INLINE int32x4_t
+dot_words(int32x4_t s, int8x16_t w, int8x16_t x)
+{
+	int16x8_t	lo = vmull_s8(vget_low_s8(w), vget_low_s8(x));
+	int16x8_t	hi = vmull_s8(vget_high_s8(w), vget_high_s8(x));
+
+	return vaddq_s32(s, vpaddq_s32(vpaddlq_s16(lo), vpaddlq_s16(hi)));
+}
+
 #include "arm_common.h"
 
 static bool

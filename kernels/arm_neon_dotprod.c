@@ -76,6 +76,13 @@ sum_rows(group_sum s, const int k)
 	return s.s[k];
 }
 
+/* the four products of each word are added to its sum */
+static INLINE int32x4_t
+dot_words(int32x4_t s, int8x16_t w, int8x16_t x)
+{
+	return vdotq_s32(s, w, x);
+}
+
 #include "arm_common.h"
 
 const bn_kernels bn_kernels_neon_dotprod = {

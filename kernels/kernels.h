@@ -74,6 +74,25 @@ bn_ternary_bytes(size_t rows, size_t cols)
 	return bn_ternary_groups(rows) * bn_ternary_blocks(cols) * BN_TILE_BYTES;
 }
 
+/*
+ * Matrices of int8, likewise in groups of 16 rows, and in tiles of 64 bytes
+ * with 16 rows by BN_INT8_COLS columns: column c of row r is byte 4 r + c % 4
+ * of tile c / 4 of its group.  Missing rows and columns hold anything.
+ */
+#define BN_INT8_COLS 4
+
+static inline size_t
+bn_int8_blocks(size_t cols)
+{
+	return (cols + BN_INT8_COLS - 1) / BN_INT8_COLS;
+}
+
+static inline size_t
+bn_int8_bytes(size_t rows, size_t cols)
+{
+	return bn_ternary_groups(rows) * bn_int8_blocks(cols) * BN_TILE_BYTES;
+}
+
 static inline size_t
 bn_quant_stride(size_t cols)
 {
@@ -113,6 +132,27 @@ typedef struct bn_kernels
 								 const uint8_t *w, int rows, int cols, float w_scale,
 								 int group_begin, int group_end,
 								 const int8_t *q, const bn_quant *info, int n_tokens);
+
+	/*
+	 * For each token t < n_tokens and each row r of the groups
+	 * [group_begin, group_end), r < rows:
+	 *   y[t * ldy + r] = (float) s * (row_scale[r] * x_scale[t])
+	 *   s = sum_c w[r][c] (128 high[t][c] + low[t][c])
+	 * x is [n_tokens][2: high, low][bn_quant_stride(cols)].  s is exact: the
+	 * caller sees to it that sums of any of its terms stay within int32.  No
+	 * value of w, high or low may be -128.
+	 */
+	void		(*int8_gemm) (float *y, size_t ldy, const int8_t *w, int rows, int cols,
+							  const float *row_scale, int group_begin, int group_end,
+							  const int8_t *x, const float *x_scale, int n_tokens);
+
+	/*
+	 * What is lost by int8: sums[0] = sum x[i]^2, sums[1] = sum d[i]^2 with
+	 * d[i] = fma(-scale, q[i], x[i]), both in 16 lanes.  q is as quantize
+	 * leaves it.
+	 */
+	void		(*int8_loss) (float sums[2], const float *x, const int8_t *q, float scale,
+							  int n);
 
 	/* y[i] = (x[i] * (1 / sqrt(sum(x^2) / n + eps))) * w[i]; y may be x */
 	void		(*rms_norm) (float *y, const float *x, const float *w, int n, float eps);

@@ -14,6 +14,7 @@
  *	 v_load_half, v_store_half, and the same with _n
  *							from and to IEEE half precision
  *	 v_load_bfloat, v_load_bfloat_n
+ *	 v_load_int8(p)			from int8
  *	 v_add, v_sub, v_mul, v_fma(a, b, c) = a * b + c rounded once
  *	 v_max(a, b)			b where a is a NaN
  *	 v_abs(a), v_round(a)	round half to even
@@ -86,6 +87,26 @@ quantize(int8_t *q, bn_quant *info, const float *x, int n)
 	memset(q + n, 0, bn_quant_stride((size_t) n) - (size_t) n);
 	info->scale = m / 127.0f;
 	info->sum = i_sum(sum);
+}
+
+static void
+int8_loss(float sums[2], const float *x, const int8_t *q, float scale, int n)
+{
+	v16			minus_scale = v_set1(-scale);
+	v16			squares = v_set1(0.0f);
+	v16			losses = v_set1(0.0f);
+
+	/* q is padded with zeros, so that a tail adds nothing */
+	for (int i = 0; i < n; i += LANES)
+	{
+		v16			v = n - i < LANES ? v_load_n(x + i, n - i) : v_load(x + i);
+		v16			d = v_fma(minus_scale, v_load_int8(q + i), v);
+
+		squares = v_fma(v, v, squares);
+		losses = v_fma(d, d, losses);
+	}
+	sums[0] = v_sum(squares);
+	sums[1] = v_sum(losses);
 }
 
 static void
@@ -636,6 +657,8 @@ matmul_f32(float *y, size_t ldy, const float *w, int cols, int row_begin, int ro
 /* The members of a table that are defined here. */
 #define LANES_MEMBERS \
 	.quantize = quantize, \
+	.int8_gemm = int8_gemm, \
+	.int8_loss = int8_loss, \
 	.rms_norm = rms_norm, \
 	.relu2_gate = relu2_gate, \
 	.add = add, \

@@ -222,6 +222,53 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 	}
 }
 
+static int32_t
+int8_dot(const int8_t *w, size_t n_blocks, int row, const int8_t *high, const int8_t *low, int cols)
+{
+	const int8_t *group = w + (size_t) (row / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
+	int32_t		sum = 0;
+
+	for (int c = 0; c < cols; c++)
+	{
+		const int8_t *tile = group + (size_t) (c / BN_INT8_COLS) * BN_TILE_BYTES;
+
+		sum += tile[4 * (row % BN_TILE_ROWS) + c % 4] * (128 * high[c] + low[c]);
+	}
+	return sum;
+}
+
+static void
+int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
+{
+	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		stride = bn_quant_stride((size_t) cols);
+	int			row_end = group_end * BN_TILE_ROWS < rows ? group_end * BN_TILE_ROWS : rows;
+
+	for (int t = 0; t < n_tokens; t++)
+		for (int r = group_begin * BN_TILE_ROWS; r < row_end; r++)
+			y[t * ldy + r] = (float) int8_dot(w, n_blocks, r, x + 2 * t * stride,
+											  x + (2 * t + 1) * stride, cols) *
+				(row_scale[r] * x_scale[t]);
+}
+
+static void
+int8_loss(float sums[2], const float *x, const int8_t *q, float scale, int n)
+{
+	float		squares[LANES] = {0};
+	float		losses[LANES] = {0};
+
+	for (int i = 0; i < n; i++)
+	{
+		float		d = fmaf(-scale, (float) q[i], x[i]);
+
+		squares[i % LANES] = fmaf(x[i], x[i], squares[i % LANES]);
+		losses[i % LANES] = fmaf(d, d, losses[i % LANES]);
+	}
+	sums[0] = sum_lanes(squares);
+	sums[1] = sum_lanes(losses);
+}
+
 static void
 rms_norm(float *y, const float *x, const float *w, int n, float eps)
 {
@@ -384,6 +431,8 @@ const bn_kernels bn_kernels_scalar = {
 	.supported = supported,
 	.quantize = quantize,
 	.ternary_gemm = ternary_gemm,
+	.int8_gemm = int8_gemm,
+	.int8_loss = int8_loss,
 	.rms_norm = rms_norm,
 	.relu2_gate = relu2_gate,
 	.add = add,

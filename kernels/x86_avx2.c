@@ -138,6 +138,15 @@ v_load_bfloat_n(const uint16_t *p, int n)
 }
 
 static INLINE v16
+v_load_int8(const int8_t *p)
+{
+	__m128i		v = _mm_loadu_si128((const __m128i *) p);
+
+	return (v16) {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)),
+		_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))};
+}
+
+static INLINE v16
 v_add(v16 a, v16 b)
 {
 	return (v16) {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
@@ -621,6 +630,101 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 			for (int t = 0; t < n; t++)
 				store_group(y + (t0 + t) * ldy + g * BN_TILE_ROWS, sums + t * BN_TILE_ROWS,
 							&info[t0 + t], w_scale, rows - g * BN_TILE_ROWS);
+		}
+	}
+}
+
+/*
+ * int8 matrices: |w| is the unsigned operand and x takes the sign of w, so that
+ * no pair of products exceeds 2 * 127 * 127.
+ */
+#define INT8_TOKENS 2
+
+#define STEP_HALF(t, h, w) \
+	do { \
+		__m256i		size = _mm256_abs_epi8(w); \
+		__m256i		sh = _mm256_maddubs_epi16(size, _mm256_sign_epi8(xh, w)); \
+		__m256i		sl = _mm256_maddubs_epi16(size, _mm256_sign_epi8(xl, w)); \
+		high##t##h = _mm256_add_epi32(high##t##h, _mm256_madd_epi16(sh, ones)); \
+		low##t##h = _mm256_add_epi32(low##t##h, _mm256_madd_epi16(sl, ones)); \
+	} while (0)
+#define STEP_TOKEN(t) \
+	do { \
+		__m256i		xh = spread(x + 2 * t * stride + b * BN_INT8_COLS); \
+		__m256i		xl = spread(x + (2 * t + 1) * stride + b * BN_INT8_COLS); \
+		STEP_HALF(t, 0, w0); \
+		STEP_HALF(t, 1, w1); \
+	} while (0)
+#define STORE_TOKEN(t) \
+	do { \
+		_mm256_storeu_si256((__m256i *) (sums + t * BN_TILE_ROWS), \
+							_mm256_add_epi32(_mm256_slli_epi32(high##t##0, 7), low##t##0)); \
+		_mm256_storeu_si256((__m256i *) (sums + t * BN_TILE_ROWS + 8), \
+							_mm256_add_epi32(_mm256_slli_epi32(high##t##1, 7), low##t##1)); \
+	} while (0)
+
+/* sums[n_tokens][BN_TILE_ROWS] of one group */
+static INLINE void
+int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size_t stride,
+		  const int n_tokens)
+{
+	__m256i		ones = _mm256_set1_epi16(1);
+	__m256i		high00 = _mm256_setzero_si256();
+	__m256i		high01 = high00,
+				high10 = high00,
+				high11 = high00,
+				low00 = high00,
+				low01 = high00,
+				low10 = high00,
+				low11 = high00;
+
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		const int8_t *p = w + b * BN_TILE_BYTES;
+		__m256i		w0 = _mm256_loadu_si256((const __m256i *) p);
+		__m256i		w1 = _mm256_loadu_si256((const __m256i *) (p + 32));
+
+		_mm_prefetch((const char *) p + 1024, _MM_HINT_T0);
+		STEP_TOKEN(0);
+		if (n_tokens > 1)
+			STEP_TOKEN(1);
+	}
+	STORE_TOKEN(0);
+	if (n_tokens > 1)
+		STORE_TOKEN(1);
+}
+
+#undef STEP_HALF
+#undef STEP_TOKEN
+#undef STORE_TOKEN
+
+static void
+int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
+{
+	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		stride = bn_quant_stride((size_t) cols);
+
+	for (int g = group_begin; g < group_end; g++)
+	{
+		int			r0 = g * BN_TILE_ROWS;
+		int			n_rows = rows - r0 < BN_TILE_ROWS ? rows - r0 : BN_TILE_ROWS;
+		const int8_t *group = w + (size_t) g * n_blocks * BN_TILE_BYTES;
+
+		for (int t0 = 0; t0 < n_tokens; t0 += INT8_TOKENS)
+		{
+			int			n = n_tokens - t0 < INT8_TOKENS ? n_tokens - t0 : INT8_TOKENS;
+			const int8_t *xt = x + 2 * (size_t) t0 * stride;
+			int32_t		sums[INT8_TOKENS * BN_TILE_ROWS];
+
+			if (n == 1)
+				int8_tile(sums, group, n_blocks, xt, stride, 1);
+			else
+				int8_tile(sums, group, n_blocks, xt, stride, INT8_TOKENS);
+			for (int t = 0; t < n; t++)
+				for (int r = 0; r < n_rows; r++)
+					y[(size_t) (t0 + t) * ldy + r0 + r] = (float) sums[t * BN_TILE_ROWS + r] *
+						(row_scale[r0 + r] * x_scale[t0 + t]);
 		}
 	}
 }

@@ -121,6 +121,12 @@ v_load_bfloat_n(const uint16_t *p, int n)
 }
 
 static INLINE v16
+v_load_int8(const int8_t *p)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) p)));
+}
+
+static INLINE v16
 v_add(v16 a, v16 b)
 {
 	return _mm512_add_ps(a, b);
@@ -614,6 +620,231 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 				}
 			}
 		}
+	}
+}
+
+/*
+ * int8 matrices.  The unsigned operand is w + 128, which is w with its sign bit
+ * turned over; the surplus is 128 times the sum of the other operand.
+ */
+#define INT8_TOKENS 8
+#define INT8_PREFETCH_BYTES 1024
+
+/* Writes the outputs of one group for one token, from sums modulo 2^32. */
+static INLINE void
+store_int8(float *y, __m512i high, __m512i low, int32_t surplus, const float *row_scale,
+		   float x_scale, int n_rows)
+{
+	__mmask16	lanes = n_rows >= BN_TILE_ROWS ? 0xffff : first_lanes(n_rows);
+	__m512i		sum = _mm512_sub_epi32(_mm512_add_epi32(_mm512_slli_epi32(high, 7), low),
+									   _mm512_set1_epi32(surplus));
+	__m512		scale = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row_scale),
+									  _mm512_set1_ps(x_scale));
+
+	_mm512_mask_storeu_ps(y, lanes, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
+}
+
+/* 128 times the sum of 128 high + low, modulo 2^32 */
+static INLINE int32_t
+int8_surplus(const int8_t *x, size_t stride)
+{
+	__m512i		ones = _mm512_set1_epi8(1);
+	__m512i		high = _mm512_setzero_si512();
+	__m512i		low = high;
+
+	for (size_t i = 0; i < stride; i += 64)
+	{
+		high = _mm512_dpbusd_epi32(high, ones, _mm512_loadu_si512(x + i));
+		low = _mm512_dpbusd_epi32(low, ones, _mm512_loadu_si512(x + stride + i));
+	}
+	return (int32_t) (((uint32_t) _mm512_reduce_add_epi32(high) * 128 +
+					   (uint32_t) _mm512_reduce_add_epi32(low)) * 128);
+}
+
+/* One token, n_groups groups that are step groups apart, each a stream. */
+#define STEP_GROUP(g) \
+	do { \
+		const int8_t *p = w + g * step_bytes + b * BN_TILE_BYTES; \
+		__m512i		tile = _mm512_xor_si512(_mm512_loadu_si512(p), flip); \
+		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T0); \
+		high##g = _mm512_dpbusd_epi32(high##g, tile, xh); \
+		low##g = _mm512_dpbusd_epi32(low##g, tile, xl); \
+	} while (0)
+#define STORE_GROUP(g) \
+	store_int8(y + g * step_rows, high##g, low##g, surplus, row_scale + g * step_rows, x_scale, \
+			   n_rows - g * step_rows)
+
+static INLINE void
+int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_scale,
+				  const int8_t *x, size_t stride, float x_scale, int32_t surplus,
+				  const int n_groups, int step, int n_rows)
+{
+	size_t		step_bytes = (size_t) step * n_blocks * BN_TILE_BYTES;
+	int			step_rows = step * BN_TILE_ROWS;
+	__m512i		flip = _mm512_set1_epi8((char) 0x80);
+	__m512i		high0 = _mm512_setzero_si512();
+	__m512i		high1 = high0,
+				high2 = high0,
+				high3 = high0,
+				low0 = high0,
+				low1 = high0,
+				low2 = high0,
+				low3 = high0;
+
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		__m512i		xh = spread(x + b * BN_INT8_COLS);
+		__m512i		xl = spread(x + stride + b * BN_INT8_COLS);
+
+		STEP_GROUP(0);
+		if (n_groups == 4)
+		{
+			STEP_GROUP(1);
+			STEP_GROUP(2);
+			STEP_GROUP(3);
+		}
+	}
+	STORE_GROUP(0);
+	if (n_groups == 4)
+	{
+		STORE_GROUP(1);
+		STORE_GROUP(2);
+		STORE_GROUP(3);
+	}
+}
+
+#undef STEP_GROUP
+#undef STORE_GROUP
+
+#define STEP_TOKEN(t) \
+	if (n_tokens > t) \
+	{ \
+		const int8_t *xt = x + 2 * t * stride + b * BN_INT8_COLS; \
+		high##t = _mm512_dpbusd_epi32(high##t, tile, spread(xt)); \
+		low##t = _mm512_dpbusd_epi32(low##t, tile, spread(xt + stride)); \
+	}
+#define STORE_TOKEN(t) \
+	if (n_tokens > t) \
+		store_int8(y + t * ldy, high##t, low##t, surplus[t], row_scale, x_scale[t], n_rows)
+
+/* One group, n_tokens tokens */
+static INLINE void
+int8_tile(float *y, size_t ldy, const int8_t *w, size_t n_blocks, const float *row_scale,
+		  const int8_t *x, size_t stride, const float *x_scale, const int32_t *surplus,
+		  const int n_tokens, int n_rows)
+{
+	__m512i		flip = _mm512_set1_epi8((char) 0x80);
+	__m512i		high0 = _mm512_setzero_si512();
+	__m512i		high1 = high0,
+				high2 = high0,
+				high3 = high0,
+				high4 = high0,
+				high5 = high0,
+				high6 = high0,
+				high7 = high0,
+				low0 = high0,
+				low1 = high0,
+				low2 = high0,
+				low3 = high0,
+				low4 = high0,
+				low5 = high0,
+				low6 = high0,
+				low7 = high0;
+
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		__m512i		tile = _mm512_xor_si512(_mm512_loadu_si512(w + b * BN_TILE_BYTES), flip);
+
+		_mm_prefetch((const char *) w + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T0);
+		STEP_TOKEN(0);
+		STEP_TOKEN(1);
+		STEP_TOKEN(2);
+		STEP_TOKEN(3);
+		STEP_TOKEN(4);
+		STEP_TOKEN(5);
+		STEP_TOKEN(6);
+		STEP_TOKEN(7);
+	}
+	STORE_TOKEN(0);
+	STORE_TOKEN(1);
+	STORE_TOKEN(2);
+	STORE_TOKEN(3);
+	STORE_TOKEN(4);
+	STORE_TOKEN(5);
+	STORE_TOKEN(6);
+	STORE_TOKEN(7);
+}
+
+#undef STEP_TOKEN
+#undef STORE_TOKEN
+
+static void
+int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
+{
+	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
+	size_t		stride = bn_quant_stride((size_t) cols);
+	int			g = group_begin;
+
+	if (n_tokens == 1)
+	{
+		int32_t		surplus = int8_surplus(x, stride);
+		int			step = (group_end - group_begin) / 4;
+
+		for (; g < group_begin + step; g++)
+			int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
+							  row_scale + g * BN_TILE_ROWS, x, stride, *x_scale, surplus,
+							  4, step, rows - g * BN_TILE_ROWS);
+		for (g = group_begin + 4 * step; g < group_end; g++)
+			int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
+							  row_scale + g * BN_TILE_ROWS, x, stride, *x_scale, surplus,
+							  1, 0, rows - g * BN_TILE_ROWS);
+		return;
+	}
+
+	for (int t0 = 0; t0 < n_tokens; t0 += INT8_TOKENS)
+	{
+		int			n = n_tokens - t0 < INT8_TOKENS ? n_tokens - t0 : INT8_TOKENS;
+		const int8_t *xt = x + 2 * (size_t) t0 * stride;
+		int32_t		surplus[INT8_TOKENS];
+
+		for (int t = 0; t < n; t++)
+			surplus[t] = int8_surplus(xt + 2 * (size_t) t * stride, stride);
+
+#define TILE(size) \
+		int8_tile(y + (size_t) t0 * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes, n_blocks, \
+				  row_scale + g * BN_TILE_ROWS, xt, stride, x_scale + t0, surplus, size, \
+				  rows - g * BN_TILE_ROWS)
+		for (g = group_begin; g < group_end; g++)
+			switch (n)
+			{
+				case 1:
+					TILE(1);
+					break;
+				case 2:
+					TILE(2);
+					break;
+				case 3:
+					TILE(3);
+					break;
+				case 4:
+					TILE(4);
+					break;
+				case 5:
+					TILE(5);
+					break;
+				case 6:
+					TILE(6);
+					break;
+				case 7:
+					TILE(7);
+					break;
+				default:
+					TILE(INT8_TOKENS);
+					break;
+			}
+#undef TILE
 	}
 }
 

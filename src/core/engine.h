@@ -24,6 +24,14 @@
 /* Multiply-adds that are worth handing to another thread, some microseconds. */
 #define BN_PIECE_WORK (64 * 1024)
 
+/* What is known of a row of the head's input, for the screen; see head.c. */
+typedef struct bn_screened
+{
+	float		error_factor;	/* of a head row's error */
+	float		norm_factor;	/* of a head row's norm */
+	bool		all;			/* the screen is of no use: all rows are needed */
+} bn_screened;
+
 struct bn_engine
 {
 	const bn_model *model;
@@ -55,6 +63,12 @@ struct bn_engine
 	float	   *block_out;		/* the same */
 	int32_t    *block_begin;	/* [max_entries + 1], see attention.c */
 	float	   *scratch;		/* [n_threads, scratch_stride] */
+	int32_t    *head_entry;		/* [max_entries], of the rows of the head's input */
+	int8_t	   *head_fixed;		/* [max_entries][2: high, low][quant stride of d_model] */
+	float	   *head_scale;		/* [max_entries], of head_fixed */
+	bn_screened *screened;		/* [max_entries] */
+	int32_t    *survivors;		/* [n_threads, max_survivors] */
+	int32_t		max_survivors;
 
 	/* the step under way */
 	const bn_step_entry *entries;

@@ -3,23 +3,79 @@
  * head.c
  *	  The last norm and the output matrix.
  *
+ * Who wants only the n largest logits gets them without most of the output
+ * matrix being read.  Let w be a row of it, w' = s w8 its int8 copy in the
+ * screen, x the vector, x' = t x16 its copy in fixed point.  Then
+ *
+ *	|w x - w' x'| <= ||w - w'|| ||x|| + ||w'|| ||x - x'||
+ *
+ * by Cauchy and Schwarz.  w' x' is a sum of integers, exact but for the last
+ * roundings; the kernel's w x differs from the true one by at most n + 64
+ * roundings of products whose sizes add up to ||w|| ||x|| or less.  That makes
+ * a bound E on the difference of the two logits.  With T the least of w' x' - E
+ * over the n rows that look best, n logits are at least T, so rows with
+ * w' x' + E < T are not among the n largest; all others are computed exactly.
+ *
  * src/core/head.c
  *
  *-------------------------------------------------------------------------
  */
 #include "engine.h"
 
+#include <math.h>
 #include <string.h>
 
 #define HEAD_GRAIN 64			/* rows that one thread takes at least */
+#define SCREEN_GRAIN 4			/* groups of rows, likewise */
+#define BEST_SHARE 32			/* more than a part of the rows: no screen */
+#define BLOCK 16				/* rows that are compared at once */
+
+/* Sizes for which no step of the bounds over- or underflows */
+#define LEAST_X 1e-30f
+#define LARGEST_LOGIT 1e30
 
 typedef struct head_job
 {
 	bn_engine  *engine;
-	const float *x;				/* [n_rows, d_model] */
-	float	   *logits;			/* [n_rows, vocab_size] */
+	int			first;			/* row of the head's input */
 	int			n_rows;
 } head_job;
+
+/* Rows of the head's input are in branch, which is free after the last layer. */
+static inline const float *
+input_row(bn_engine *e, int row)
+{
+	return bn_row(e->branch, row, e->model->config->d_model);
+}
+
+static inline const bn_step_entry *
+entry_of(const bn_engine *e, int row)
+{
+	return &e->entries[e->head_entry[row]];
+}
+
+/* Logits of the rows [begin, end) of the output matrix for n_x vectors. */
+static void
+multiply_rows(bn_engine *e, float *logits, int begin, int end, const float *x, int n_x, int thread)
+{
+	const bn_tensor *w = &e->model->header->output;
+	size_t		vocab = (size_t) w->rows;
+	size_t		d = (size_t) w->cols;
+	const void *data = bn_tensor_data(e->model, w);
+	float	   *row = e->scratch + (size_t) thread * e->scratch_stride;
+	int			r;
+
+	if (w->type == BN_TENSOR_F16)
+		e->kernels->matmul_f16(logits, vocab, data, w->cols, begin, end, x, d, n_x);
+	else if (w->type == BN_TENSOR_F32)
+		e->kernels->matmul_f32(logits, vocab, data, w->cols, begin, end, x, d, n_x);
+	else
+		for (r = begin; r < end; r++)
+		{
+			bn_dequantize_row(row, e->model->image, w, r);
+			e->kernels->matmul_f32(logits + r, vocab, row, w->cols, 0, 1, x, d, n_x);
+		}
+}
 
 /* Items are rows of the output matrix. */
 static void
@@ -27,36 +83,161 @@ multiply_head(void *arg, int begin, int end, int thread)
 {
 	head_job   *job = arg;
 	bn_engine  *e = job->engine;
-	const bn_tensor *w = &e->model->header->output;
-	size_t		vocab = (size_t) w->rows;
-	size_t		d = (size_t) w->cols;
-	const void *data = bn_tensor_data(e->model, w);
-	int			most = (int) (BN_STOP_CHECK_WORK / ((int64_t) w->cols * job->n_rows));
+	int64_t		row_work = (int64_t) e->model->config->d_model * job->n_rows;
+	int			most = (int) (BN_STOP_CHECK_WORK / row_work);
 
 	if (most < HEAD_GRAIN)
 		most = HEAD_GRAIN;
 	for (; begin < end && !bn_engine_stopping(e, thread); begin += most)
+		multiply_rows(e, entry_of(e, job->first)->logits, begin,
+					  end - begin > most ? begin + most : end,
+					  input_row(e, job->first), job->n_rows, thread);
+}
+
+/* Items are groups of rows of the screen. */
+static void
+multiply_screen(void *arg, int begin, int end, int thread)
+{
+	head_job   *job = arg;
+	bn_engine  *e = job->engine;
+	const bn_image_header *h = e->model->header;
+	const bn_tensor *w = &h->screen;
+	const float *row_scale = (const float *) ((const char *) e->model->image + h->screen_rows_offset);
+	int64_t		group_work = (int64_t) BN_TILE_ROWS * w->cols * job->n_rows;
+	int			most = (int) (BN_STOP_CHECK_WORK / group_work);
+
+	if (most < SCREEN_GRAIN)
+		most = SCREEN_GRAIN;
+	for (; begin < end && !bn_engine_stopping(e, thread); begin += most)
+		e->kernels->int8_gemm(entry_of(e, job->first)->logits, (size_t) w->rows,
+							  bn_tensor_data(e->model, w), w->rows, w->cols, row_scale,
+							  begin, end - begin > most ? begin + most : end,
+							  e->head_fixed + 2 * (size_t) job->first *
+							  bn_quant_stride((size_t) w->cols),
+							  e->head_scale + job->first, job->n_rows);
+}
+
+/* Puts a row of the head's input into fixed point. */
+static void
+fix_row(bn_engine *e, int row)
+{
+	const bn_image_header *h = e->model->header;
+	int			n = h->config.d_model;
+	size_t		stride = bn_quant_stride((size_t) n);
+	const float *x = input_row(e, row);
+	int8_t	   *high = e->head_fixed + 2 * (size_t) row * stride;
+	int8_t	   *low = high + stride;
+	bn_screened *s = &e->screened[row];
+	int32_t		limit = INT32_MAX / (127 * n) < 127 * 127 ? INT32_MAX / (127 * n) : 127 * 127;
+	float		largest = 0;
+	double		norm = 0;
+	double		loss = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
 	{
-		int			to = end - begin > most ? begin + most : end;
+		float		size = x[i] < 0 ? -x[i] : x[i];
 
-		if (w->type == BN_TENSOR_F16)
-			e->kernels->matmul_f16(job->logits, vocab, data, w->cols, begin, to,
-								   job->x, d, job->n_rows);
-		else if (w->type == BN_TENSOR_F32)
-			e->kernels->matmul_f32(job->logits, vocab, data, w->cols, begin, to,
-								   job->x, d, job->n_rows);
+		largest = size > largest ? size : largest;
+		norm += (double) x[i] * x[i];
+	}
+	norm = sqrt(norm) * 1.00001;
+	s->all = !(largest >= LEAST_X && h->screen_norm * norm <= LARGEST_LOGIT);
+	e->head_scale[row] = s->all ? 0 : largest / (float) limit;
+	memset(high, 0, 2 * stride);
+	if (s->all)
+		return;
+	for (i = 0; i < n; i++)
+	{
+		float		v = x[i] * ((float) limit / largest);
+		int32_t		fixed = (int32_t) (v + (v < 0 ? -0.5f : 0.5f));
+		double		lost;
+
+		fixed = fixed > limit ? limit : fixed < -limit ? -limit : fixed;
+		high[i] = (int8_t) ((fixed + 64 + 128 * 128) / 128 - 128);
+		low[i] = (int8_t) (fixed - 128 * high[i]);
+		lost = x[i] - (double) e->head_scale[row] * fixed;
+		loss += lost * lost;
+	}
+	s->error_factor = (float) (norm * 1.00001);
+	s->norm_factor = (float) (sqrt(loss) * 1.00001 + norm * (n + 64) * 0x1p-24);
+}
+
+/*
+ * Collects the rows that the bound cannot exclude.  Returns how many, or -1 if
+ * they are too many.
+ */
+static int32_t
+find_survivors(bn_engine *e, int row, const float *logits, int32_t *survivors)
+{
+	const bn_step_entry *entry = entry_of(e, row);
+	const bn_image_header *h = e->model->header;
+	const float *error = (const float *) ((const char *) e->model->image + h->screen_rows_offset) +
+		bn_screen_row_count(h);
+	const float *norm = error + bn_screen_row_count(h);
+	float		a = e->screened[row].error_factor;
+	float		b = e->screened[row].norm_factor;
+	int32_t		vocab = h->config.vocab_size;
+	float		threshold = INFINITY;
+	int32_t		n = 0;
+	int32_t		r;
+	int32_t		k;
+
+#define BOUND(r) (a * error[r] + b * norm[r] + 1e-37f)
+	bn_select_best(logits, NULL, vocab, entry->best, entry->n_best);
+	for (k = 0; k < entry->n_best; k++)
+	{
+		float		least = (float) entry->best[k].logprob - BOUND(entry->best[k].token);
+
+		threshold = least < threshold ? least : threshold;
+	}
+	for (r = 0; r < vocab; r += BLOCK)
+	{
+		int32_t		end = vocab - r < BLOCK ? vocab : r + BLOCK;
+		int			found = 0;
+
+		if (end - r == BLOCK)
+			for (k = 0; k < BLOCK; k++)
+				found |= !(logits[r + k] + BOUND(r + k) < threshold);
 		else
+			found = 1;
+		if (!found)
+			continue;
+		for (k = r; k < end; k++)
 		{
-			float	   *row = e->scratch + (size_t) thread * e->scratch_stride;
-			int			r;
-
-			for (r = begin; r < to; r++)
-			{
-				bn_dequantize_row(row, e->model->image, w, r);
-				e->kernels->matmul_f32(job->logits + r, vocab, row, w->cols, 0, 1,
-									   job->x, d, job->n_rows);
-			}
+			if (logits[k] + BOUND(k) < threshold)
+				continue;
+			if (n == e->max_survivors)
+				return -1;
+			survivors[n++] = k;
 		}
+	}
+#undef BOUND
+	return n;
+}
+
+/* Items are rows of the head's input that went through the screen. */
+static void
+find_best(void *arg, int begin, int end, int thread)
+{
+	head_job   *job = arg;
+	bn_engine  *e = job->engine;
+	int32_t    *survivors = e->survivors + (size_t) thread * (size_t) e->max_survivors;
+
+	for (; begin < end && !bn_engine_stopping(e, thread); begin++)
+	{
+		int			row = job->first + begin;
+		const bn_step_entry *entry = entry_of(e, row);
+		int32_t		n = -1;
+		int32_t		i;
+
+		if (!e->screened[row].all)
+			n = find_survivors(e, row, entry->logits, survivors);
+		e->screened[row].all = n < 0;
+		for (i = 0; i < n; i++)
+			multiply_rows(e, entry->logits, survivors[i], survivors[i] + 1,
+						  input_row(e, row), 1, thread);
+		bn_select_best(entry->logits, survivors, n, entry->best, entry->n_best);
 	}
 }
 
@@ -76,12 +257,82 @@ all_finite(const float *x, size_t n)
 	return found == 0;
 }
 
+/* All logits of n_rows rows of the head's input from first on. */
+static bn_status
+run_full(bn_engine *e, int first, int n_rows, bn_error *err)
+{
+	int32_t		vocab = e->model->config->vocab_size;
+	head_job	job = {e, first, n_rows};
+	int			row;
+
+	bn_engine_run(e, BN_PART_HEAD, multiply_head, &job, vocab, HEAD_GRAIN,
+				  (int64_t) e->model->config->d_model * n_rows);
+	if (bn_engine_stopping(e, 0))
+		return BN_OK;
+	if (!all_finite(entry_of(e, first)->logits, (size_t) n_rows * (size_t) vocab))
+		return bn_fail(err, BN_ERR_NUMERIC, BN_NO_OFFSET, "a logit is not finite");
+	for (row = first; row < first + n_rows; row++)
+	{
+		const bn_step_entry *entry = entry_of(e, row);
+
+		if (entry->n_best > 0)
+			bn_select_best(entry->logits, NULL, vocab, entry->best, entry->n_best);
+	}
+	return BN_OK;
+}
+
+/* The largest logits of n_rows rows of the head's input from first on. */
+static bn_status
+run_screened(bn_engine *e, int first, int n_rows, bn_error *err)
+{
+	int32_t		vocab = e->model->config->vocab_size;
+	int64_t		row_work = e->model->config->d_model;
+	head_job	job = {e, first, n_rows};
+	int			row;
+
+	for (row = first; row < first + n_rows; row++)
+		fix_row(e, row);
+	bn_engine_run(e, BN_PART_HEAD, multiply_screen, &job,
+				  (int) bn_ternary_groups((size_t) vocab), SCREEN_GRAIN,
+				  BN_TILE_ROWS * row_work * n_rows);
+	bn_engine_run(e, BN_PART_HEAD, find_best, &job, n_rows, 1, vocab);
+	for (row = first; row < first + n_rows && !bn_engine_stopping(e, 0); row++)
+		if (e->screened[row].all)
+			BN_TRY(run_full(e, row, 1, err));
+	return BN_OK;
+}
+
+static bool
+can_screen(const bn_engine *e, const bn_step_entry *entry)
+{
+	return e->model->header->screen.type == BN_TENSOR_INT8 &&
+		entry->n_best > 0 && entry->n_best <= e->model->config->vocab_size / BEST_SHARE;
+}
+
+/* The last norm of an entry, into x. */
+static bn_status
+finish_hidden(bn_engine *e, int t, float *x, bn_error *err)
+{
+	const bn_config *c = e->model->config;
+
+	e->kernels->add(x, bn_row(e->branch, t, c->d_model), c->d_model);
+	e->kernels->rms_norm(x, x, bn_tensor_data(e->model, &e->model->header->output_norm),
+						 c->d_model, c->rms_eps);
+	if (!all_finite(x, (size_t) c->d_model))
+		return bn_fail(err, BN_ERR_NUMERIC, BN_NO_OFFSET,
+					   "the hidden state at position %d is not finite",
+					   (int) e->entries[t].position);
+	return BN_OK;
+}
+
 bn_status
 bn_head_run(bn_engine *e, bn_error *err)
 {
 	const bn_config *c = e->model->config;
-	const void *norm_weight = bn_tensor_data(e->model, &e->model->header->output_norm);
-	head_job	head = {.engine = e, .x = e->branch};
+	size_t		row_bytes = (size_t) c->d_model * sizeof(float);
+	int			n_rows = 0;
+	int			first;
+	int			end;
 	int			t;
 
 	for (t = 0; t < e->n_entries; t++)
@@ -91,29 +342,24 @@ bn_head_run(bn_engine *e, bn_error *err)
 
 		if (!entry->logits && !entry->hidden)
 			continue;
-		e->kernels->add(x, bn_row(e->branch, t, c->d_model), c->d_model);
-		e->kernels->rms_norm(x, x, norm_weight, c->d_model, c->rms_eps);
-		if (!all_finite(x, (size_t) c->d_model))
-			return bn_fail(err, BN_ERR_NUMERIC, BN_NO_OFFSET,
-						   "the hidden state at position %d is not finite", (int) entry->position);
+		BN_TRY(finish_hidden(e, t, x, err));
 		if (entry->hidden)
-			memcpy(entry->hidden, x, (size_t) c->d_model * sizeof(float));
+			memcpy(entry->hidden, x, row_bytes);
 		if (entry->logits)
 		{
 			/* row n_rows of branch is free: it was added at entry n_rows <= t */
-			memcpy(bn_row(e->branch, head.n_rows, c->d_model), x,
-				   (size_t) c->d_model * sizeof(float));
-			if (head.n_rows == 0)
-				head.logits = entry->logits;
-			head.n_rows++;
+			memcpy(bn_row(e->branch, n_rows, c->d_model), x, row_bytes);
+			e->head_entry[n_rows++] = t;
 		}
 	}
-	if (head.n_rows == 0)
-		return BN_OK;
-	bn_engine_run(e, BN_PART_HEAD, multiply_head, &head, c->vocab_size, HEAD_GRAIN,
-				  (int64_t) c->d_model * head.n_rows);
-	if (!bn_engine_stopping(e, 0) &&
-		!all_finite(head.logits, (size_t) head.n_rows * (size_t) c->vocab_size))
-		return bn_fail(err, BN_ERR_NUMERIC, BN_NO_OFFSET, "a logit is not finite");
+	for (first = 0; first < n_rows && !bn_engine_stopping(e, 0); first = end)
+	{
+		bool		screened = can_screen(e, entry_of(e, first));
+
+		for (end = first + 1; end < n_rows && can_screen(e, entry_of(e, end)) == screened; end++)
+			;
+		BN_TRY(screened ? run_screened(e, first, end - first, err) :
+			   run_full(e, first, end - first, err));
+	}
 	return BN_OK;
 }

@@ -14,13 +14,14 @@
 
 #include "image_plan.h"
 #include "tokenizer.h"
+#include "../../kernels/kernels.h"
 
 #define ENDIAN_MARK 0x01020304
 
 size_t
 bn_image_scratch_size(void)
 {
-	return BN_IMAGE_ALIGN + BN_PACK_CHUNK + BN_MAX_DIM;
+	return BN_IMAGE_ALIGN + BN_PACK_CHUNK + BN_MAX_DIM + BN_SCREEN_SCRATCH;
 }
 
 /* The place of a tensor of the file in the image, or NULL if it has none. */
@@ -42,8 +43,8 @@ find_place(bn_image_header *h, bn_tensor *layers, const char *name)
 }
 
 bn_status
-bn_image_build(const bn_gguf *g, void *image, uint64_t size, void *scratch,
-			   const bn_hooks *hooks, bn_error *err)
+bn_image_build(const bn_gguf *g, bn_screen_choice screen, void *image, uint64_t size,
+			   void *scratch, const bn_hooks *hooks, bn_error *err)
 {
 	bn_image_header *h = image;
 	bn_image_header plan;
@@ -59,7 +60,7 @@ bn_image_build(const bn_gguf *g, void *image, uint64_t size, void *scratch,
 	memset(&plan, 0, sizeof(plan));
 	BN_TRY(bn_plan_config(g, &plan, err));
 	BN_TRY(bn_vocab_size(g, plan.config.vocab_size, true, &vocab_bytes, err));
-	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, NULL, err));
+	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, screen, NULL, err));
 	if (plan.size != size)
 		return bn_fail(err, BN_ERR_NOSPACE, BN_NO_OFFSET,
 					   "the image takes %lu bytes, not %lu", plan.size, size);
@@ -67,7 +68,7 @@ bn_image_build(const bn_gguf *g, void *image, uint64_t size, void *scratch,
 	/* the magic comes last: what is not complete is not an image */
 	memset(h->magic, 0, sizeof(h->magic));
 	layers = (bn_tensor *) ((uint8_t *) image + plan.layers_offset);
-	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, layers, err));
+	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, screen, layers, err));
 	plan.abi = BN_IMAGE_ABI;
 	plan.endian = ENDIAN_MARK;
 	plan.source_size = g->source.size;
@@ -93,6 +94,7 @@ bn_image_build(const bn_gguf *g, void *image, uint64_t size, void *scratch,
 	}
 	if (h->config.tied_head)
 		h->output = h->token_embd;
+	BN_TRY(bn_screen_build(h, packer.codes + BN_MAX_DIM, hooks, err));
 	h->source_checksum = bn_checksum_finish(&packer.checksum);
 	memcpy(h->magic, BN_IMAGE_MAGIC, sizeof(h->magic));
 	return BN_OK;
@@ -196,6 +198,14 @@ check_ends(const bn_image_header *h, bn_error *err)
 	BN_TRY(check_tensor(h, &h->token_embd, c->vocab_size, c->d_model, err));
 	BN_TRY(check_tensor(h, &h->output, c->vocab_size, c->d_model, err));
 	BN_TRY(check_tensor(h, &h->output_norm, 1, c->d_model, err));
+	if (h->screen.type != BN_TENSOR_NONE &&
+		(h->screen.type != BN_TENSOR_INT8 || h->screen.rows != c->vocab_size ||
+		 h->screen.cols != c->d_model ||
+		 h->screen.bytes != bn_int8_bytes((size_t) c->vocab_size, (size_t) c->d_model) ||
+		 !is_part(h, h->screen.offset, h->screen.bytes) ||
+		 !is_part(h, h->screen_rows_offset, bn_screen_rows_bytes(h)) ||
+		 !(h->screen_norm >= 0)))
+		return damaged(err, "screen");
 	if (c->tied_head &&
 		(h->output.offset != h->token_embd.offset || h->output.type != h->token_embd.type))
 		return damaged(err, "tied head");

@@ -9,10 +9,13 @@
  * in which it is used: ternary weights in kernel layout (kernels.h), norms as
  * float, the vocabulary as hash tables (tokenizer.h).
  *
- *	header | layer table | vocabulary | norms | ternary weights | embedding, head
+ *	header | layer table | vocabulary | norms | ternary weights | embedding, head | screen
+ *
+ * The screen is a copy of the head in int8, with bounds on what that lost, from
+ * which head.c finds the few rows that can be the likeliest.
  *
  * Tensors are 64-byte aligned; in images above 16 MB the ternary weights and
- * the embedding start at multiples of 2 MB.
+ * what follows them start at multiples of 2 MB.
  *
  * src/core/image.h
  *
@@ -24,7 +27,7 @@
 #include "gguf.h"
 
 #define BN_IMAGE_MAGIC "BNIMAGE"	/* 8 bytes with the terminator */
-#define BN_IMAGE_ABI 1			/* any change of layout counts up */
+#define BN_IMAGE_ABI 2			/* any change of layout counts up */
 #define BN_IMAGE_ALIGN 64
 #define BN_IMAGE_BIG_ALIGN (2u * 1024 * 1024)
 
@@ -79,7 +82,8 @@ typedef enum bn_tensor_type
 	BN_TENSOR_BF16,
 	BN_TENSOR_Q8_0,				/* ggml blocks, row by row, as in the file */
 	BN_TENSOR_Q6_K,
-	BN_TENSOR_Q4_0
+	BN_TENSOR_Q4_0,
+	BN_TENSOR_INT8				/* kernel layout, a scale per row: only the screen */
 } bn_tensor_type;
 
 typedef struct bn_tensor
@@ -122,6 +126,9 @@ typedef struct bn_image_header
 	bn_tensor	token_embd;		/* [vocab_size, d_model] */
 	bn_tensor	output;			/* same; same offset as token_embd if tied */
 	bn_tensor	output_norm;	/* [d_model] */
+	bn_tensor	screen;			/* output in int8, or of type BN_TENSOR_NONE */
+	uint64_t	screen_rows_offset; /* float[3][screen rows], see below */
+	float		screen_norm;	/* the largest of the rows' norms */
 	uint64_t	layers_offset;	/* bn_tensor[n_layers][BN_LAYER_ROLES] */
 	uint64_t	vocab_offset;	/* bn_vocab */
 	uint64_t	vocab_bytes;
@@ -130,11 +137,36 @@ typedef struct bn_image_header
 } bn_image_header;
 
 /*
+ * The rows of the screen, padded to whole groups, have a scale, a bound on
+ * ||w - scale * w8||_2, and a bound on both ||w||_2 and ||scale * w8||_2.
+ */
+static inline uint64_t
+bn_screen_row_count(const bn_image_header *h)
+{
+	return ((uint64_t) h->config.vocab_size + 15) / 16 * 16;
+}
+
+static inline uint64_t
+bn_screen_rows_bytes(const bn_image_header *h)
+{
+	return 3 * bn_screen_row_count(h) * sizeof(float);
+}
+
+/* Is the head worth a screen?  It takes half of the memory of a F16 head. */
+typedef enum bn_screen_choice
+{
+	BN_SCREEN_AUTO = 0,			/* if the head is large */
+	BN_SCREEN_ALWAYS,
+	BN_SCREEN_NEVER
+} bn_screen_choice;
+
+/*
  * Checks the model described by the file (architecture, dimensions, tensors
  * present and of the right shape and type, vocabulary) without reading tensor
  * data, and says how large its image is.
  */
-extern bn_status bn_image_size(const bn_gguf *g, uint64_t *size, bn_error *err);
+extern bn_status bn_image_size(const bn_gguf *g, bn_screen_choice screen, uint64_t *size,
+							   bn_error *err);
 
 /* Scratch memory that bn_image_build needs. */
 extern size_t bn_image_scratch_size(void);
@@ -144,8 +176,8 @@ extern size_t bn_image_scratch_size(void);
  * image[0 .. size), which must be 64-byte aligned.  Checks every value:
  * I2_S codes, scales, norms and embeddings finite.
  */
-extern bn_status bn_image_build(const bn_gguf *g, void *image, uint64_t size,
-								void *scratch, const bn_hooks *hooks, bn_error *err);
+extern bn_status bn_image_build(const bn_gguf *g, bn_screen_choice screen,
+								void *image, uint64_t size, void *scratch, const bn_hooks *hooks, bn_error *err);
 
 /*
  * Checks that a block of memory is an image that can be used without further

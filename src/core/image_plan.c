@@ -18,6 +18,7 @@
 #include "../../kernels/kernels.h"
 
 #define BIG_IMAGE_BYTES (16u * 1024 * 1024)
+#define BIG_HEAD (16 * 1024 * 1024)	/* values */
 #define KEY_BYTES 128
 #define SHAPE_BYTES 96
 
@@ -542,9 +543,37 @@ plan_layer(const bn_gguf *g, const bn_config *c, int32_t layer, bn_tensor *tenso
 	return BN_OK;
 }
 
+/*
+ * A screen is for heads of 16 bits and more per value.  Where the head is small,
+ * reading all of it costs nothing.
+ */
+static bool
+wants_screen(const bn_image_header *h, bn_screen_choice choice)
+{
+	int64_t		n = (int64_t) h->output.rows * h->output.cols;
+
+	if (h->output.type != BN_TENSOR_F32 && h->output.type != BN_TENSOR_F16 &&
+		h->output.type != BN_TENSOR_BF16)
+		return false;
+	return choice == BN_SCREEN_ALWAYS || (choice == BN_SCREEN_AUTO && n >= BIG_HEAD);
+}
+
+static void
+plan_screen(bn_image_header *h, uint64_t alignment)
+{
+	bn_tensor  *t = &h->screen;
+
+	*t = h->output;
+	t->type = BN_TENSOR_INT8;
+	t->offset = bn_align_up(h->size, alignment);
+	t->bytes = bn_int8_bytes((size_t) t->rows, (size_t) t->cols);
+	h->screen_rows_offset = bn_align_up(t->offset + t->bytes, BN_IMAGE_ALIGN);
+	h->size = h->screen_rows_offset + bn_align_up(bn_screen_rows_bytes(h), BN_IMAGE_ALIGN);
+}
+
 bn_status
 bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
-				bn_tensor *layers, bn_error *err)
+				bn_screen_choice screen, bn_tensor *layers, bn_error *err)
 {
 	bn_config  *c = &h->config;
 	uint64_t	end[N_SECTIONS] = {0, 0, 0};
@@ -584,6 +613,9 @@ bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
 	h->output_norm.offset += base[SECTION_NORMS];
 	h->token_embd.offset += base[SECTION_DENSE];
 	h->output.offset += base[SECTION_DENSE];
+	memset(&h->screen, 0, sizeof(h->screen));
+	if (wants_screen(h, screen))
+		plan_screen(h, alignment);
 	for (i = 0; layers && i < c->n_layers * BN_LAYER_ROLES; i++)
 		layers[i].offset += base[bn_role_is_norm((bn_layer_role) (i % BN_LAYER_ROLES)) ?
 								 SECTION_NORMS : SECTION_TERNARY];
@@ -591,7 +623,7 @@ bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
 }
 
 bn_status
-bn_image_size(const bn_gguf *g, uint64_t *size, bn_error *err)
+bn_image_size(const bn_gguf *g, bn_screen_choice screen, uint64_t *size, bn_error *err)
 {
 	bn_image_header h;
 	uint64_t	vocab_bytes;
@@ -600,9 +632,9 @@ bn_image_size(const bn_gguf *g, uint64_t *size, bn_error *err)
 	BN_TRY(bn_plan_config(g, &h, err));
 
 	/* tensors first: what is wrong with them is quicker found */
-	BN_TRY(bn_plan_tensors(g, &h, 0, NULL, err));
+	BN_TRY(bn_plan_tensors(g, &h, 0, screen, NULL, err));
 	BN_TRY(bn_vocab_size(g, h.config.vocab_size, true, &vocab_bytes, err));
-	BN_TRY(bn_plan_tensors(g, &h, vocab_bytes, NULL, err));
+	BN_TRY(bn_plan_tensors(g, &h, vocab_bytes, screen, NULL, err));
 	*size = h.size;
 	return BN_OK;
 }

@@ -5,6 +5,7 @@
  *
  *	image_plan.c	file's header -> configuration, tensors and their places
  *	pack.c			file's tensor data -> the form in which it is used
+ *	screen.c		the head once more, in int8
  *	image.c			calls both, and checks finished images
  *
  * src/core/image_plan.h
@@ -51,7 +52,15 @@ extern bn_status bn_plan_config(const bn_gguf *g, bn_image_header *h, bn_error *
  * [BN_LAYER_ROLES].  Ternary scales are set to 1 until the data is read.
  */
 extern bn_status bn_plan_tensors(const bn_gguf *g, bn_image_header *h,
-								 uint64_t vocab_bytes, bn_tensor *layers, bn_error *err);
+								 uint64_t vocab_bytes, bn_screen_choice screen,
+								 bn_tensor *layers, bn_error *err);
+
+/* Scratch memory for bn_screen_build, 64-byte aligned. */
+#define BN_SCREEN_SCRATCH (BN_MAX_DIM * (sizeof(float) + 1))
+
+/* Fills the screen, if the image is to have one, from the finished head. */
+extern bn_status bn_screen_build(bn_image_header *h, void *scratch, const bn_hooks *hooks,
+								 bn_error *err);
 
 /* The reading of one file's tensor data. */
 typedef struct bn_packer

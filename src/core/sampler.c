@@ -65,26 +65,31 @@ make_heap(bn_candidate *heap, int32_t n, bool best_first)
 		sift_down(heap, n, i, best_first);
 }
 
-/* The n best of all logits, best first. */
-static int32_t
-select_best(const float *logits, int32_t vocab_size, bn_candidate *out, int32_t n)
+int32_t
+bn_select_best(const float *logits, const int32_t *listed, int32_t n_listed,
+			   bn_candidate *out, int32_t n)
 {
 	int32_t		i;
 
-	if (n > vocab_size)
-		n = vocab_size;
+	if (n > n_listed)
+		n = n_listed;
 	if (n <= 0)
 		return 0;
 	for (i = 0; i < n; i++)
-		out[i] = (bn_candidate) {i, logits[i]};
-	make_heap(out, n, false);
-	for (; i < vocab_size; i++)
 	{
-		bn_candidate candidate = {i, logits[i]};
+		int32_t		token = listed ? listed[i] : i;
 
-		if (is_better(&candidate, &out[0]))
+		out[i] = (bn_candidate) {token, logits[token]};
+	}
+	make_heap(out, n, false);
+	for (; i < n_listed; i++)
+	{
+		int32_t		token = listed ? listed[i] : i;
+
+		/* of equals the first is better, and tokens ascend */
+		if (logits[token] > out[0].logprob)
 		{
-			out[0] = candidate;
+			out[0] = (bn_candidate) {token, logits[token]};
 			sift_down(out, n, 0, false);
 		}
 	}
@@ -125,7 +130,7 @@ bn_top_candidates(const float *logits, int32_t vocab_size, bn_candidate *out, in
 	double		log_sum = bn_log_sum_exp(logits, vocab_size);
 	int32_t		i;
 
-	n = select_best(logits, vocab_size, out, n);
+	n = bn_select_best(logits, NULL, vocab_size, out, n);
 	for (i = 0; i < n; i++)
 		out[i].logprob -= log_sum;
 	return n;
@@ -203,36 +208,19 @@ keep_top_p(bn_candidate *candidates, int32_t n, double top_p)
 	return kept;
 }
 
-int32_t
-bn_sample(const bn_sampling *sampling, float *logits, int32_t vocab_size,
-		  const int32_t *prompt, int32_t n_prompt,
-		  const int32_t *output, int32_t n_output, void *scratch)
+/*
+ * Draws among n candidates with logits, of which best is the largest of all
+ * tokens.
+ */
+static int32_t
+draw_token(const bn_sampling *sampling, bn_candidate *candidates, int32_t n, double best,
+		   int32_t n_output)
 {
-	bn_candidate *candidates = scratch;
-	int32_t		n = vocab_size;
-	double		best;
 	double		sum = 0.0;
 	double		draw;
 	int32_t		i;
 
-	if (sampling->repeat_penalty != 1.0)
-		penalize(logits, vocab_size, sampling->repeat_penalty, prompt, n_prompt,
-				 output, n_output, scratch);
-
-	if (sampling->temperature <= 0.0)
-	{
-		select_best(logits, vocab_size, candidates, 1);
-		return candidates[0].token;
-	}
-
-	if (sampling->top_k > 0 && sampling->top_k < vocab_size)
-		n = select_best(logits, vocab_size, candidates, sampling->top_k);
-	else
-		for (i = 0; i < n; i++)
-			candidates[i] = (bn_candidate) {i, logits[i]};
-
 	/* weights in units of the likeliest token's probability */
-	best = largest(logits, vocab_size);
 	for (i = 0; i < n; i++)
 		candidates[i].logprob = bn_exp((candidates[i].logprob - best) / sampling->temperature);
 	if (sampling->top_p < 1.0)
@@ -257,4 +245,50 @@ bn_sample(const bn_sampling *sampling, float *logits, int32_t vocab_size,
 			break;
 	}
 	return candidates[i].token;
+}
+
+int32_t
+bn_sample_needs(const bn_sampling *sampling, int32_t vocab_size)
+{
+	if (sampling->repeat_penalty != 1.0)
+		return 0;
+	if (sampling->temperature <= 0.0)
+		return 1;
+	return sampling->top_k > 0 && sampling->top_k < vocab_size ? sampling->top_k : 0;
+}
+
+int32_t
+bn_sample_best(const bn_sampling *sampling, bn_candidate *candidates, int32_t n,
+			   int32_t n_output)
+{
+	if (sampling->temperature <= 0.0)
+		return candidates[0].token;
+	return draw_token(sampling, candidates, n, candidates[0].logprob, n_output);
+}
+
+int32_t
+bn_sample(const bn_sampling *sampling, float *logits, int32_t vocab_size,
+		  const int32_t *prompt, int32_t n_prompt,
+		  const int32_t *output, int32_t n_output, void *scratch)
+{
+	bn_candidate *candidates = scratch;
+	int32_t		n = vocab_size;
+	int32_t		i;
+
+	if (sampling->repeat_penalty != 1.0)
+		penalize(logits, vocab_size, sampling->repeat_penalty, prompt, n_prompt,
+				 output, n_output, scratch);
+
+	if (sampling->temperature <= 0.0)
+	{
+		bn_select_best(logits, NULL, vocab_size, candidates, 1);
+		return candidates[0].token;
+	}
+
+	if (sampling->top_k > 0 && sampling->top_k < vocab_size)
+		n = bn_select_best(logits, NULL, vocab_size, candidates, sampling->top_k);
+	else
+		for (i = 0; i < n; i++)
+			candidates[i] = (bn_candidate) {i, logits[i]};
+	return draw_token(sampling, candidates, n, largest(logits, vocab_size), n_output);
 }

@@ -29,7 +29,7 @@ typedef struct bn_sampling
 /* Greedy, everything off, seed 0. */
 extern const bn_sampling bn_sampling_default;
 
-/* A token with its log-probability. */
+/* A token with its log-probability (or what else orders candidates). */
 typedef struct bn_candidate
 {
 	int32_t		token;
@@ -48,6 +48,28 @@ extern size_t bn_sampler_scratch_size(int32_t vocab_size);
 extern int32_t bn_sample(const bn_sampling *sampling, float *logits, int32_t vocab_size,
 						 const int32_t *prompt, int32_t n_prompt,
 						 const int32_t *output, int32_t n_output, void *scratch);
+
+/*
+ * Whether the next token follows from a few of the largest logits: how many, or
+ * 0 if all are needed.
+ */
+extern int32_t bn_sample_needs(const bn_sampling *sampling, int32_t vocab_size);
+
+/*
+ * The same token as bn_sample's, from the bn_sample_needs largest logits, best
+ * first, in candidates (which are changed).  n_output is how many tokens of the
+ * output came before.
+ */
+extern int32_t bn_sample_best(const bn_sampling *sampling, bn_candidate *candidates,
+							  int32_t n, int32_t n_output);
+
+/*
+ * The n best of n_listed tokens (ascending; NULL for the tokens 0 .. n_listed -
+ * 1), best first, with their logits; logits is indexed by token.  Returns how
+ * many (at most n_listed).
+ */
+extern int32_t bn_select_best(const float *logits, const int32_t *listed, int32_t n_listed,
+							  bn_candidate *out, int32_t n);
 
 /* log of the sum of exp(logits), in double: log p(t) = logits[t] - this. */
 extern double bn_log_sum_exp(const float *logits, int32_t vocab_size);

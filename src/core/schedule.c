@@ -27,6 +27,9 @@
 /* Logits of one step; a row is large (128256 floats in 2B4T). */
 #define MAX_LOGIT_ROWS 64
 
+/* Up to so many largest logits are asked of a step instead of all. */
+#define MAX_BEST 1024
+
 /* What the parts of a schedule need, found from requests and limits. */
 typedef struct schedule_plan
 {
@@ -39,6 +42,7 @@ typedef struct schedule_plan
 	int32_t		n_threads;
 	bool		embeds;
 	bool		samples;
+	int32_t		max_best;
 } schedule_plan;
 
 typedef struct slot
@@ -63,6 +67,7 @@ struct bn_schedule
 	bn_step_entry *entries;		/* [max_entries] */
 	int32_t    *entry_request;	/* [max_entries] */
 	float	   *logits;			/* [n_logit_rows, vocab_size] */
+	bn_candidate *best;			/* [n_logit_rows, max_best] */
 	float	   *hidden;			/* [max_entries, d_model], if something embeds */
 	double	   *pooled;			/* [n_slots, d_model], likewise */
 	void	   *sampler_scratch;
@@ -118,6 +123,15 @@ static int32_t
 own_pages(const bn_request *requests, const bn_request *r)
 {
 	return bn_kv_pages(positions_needed(r)) - reusable_positions(requests, r) / BN_PAGE_TOKENS;
+}
+
+/* How many of the largest logits decide about the next token; 0: all. */
+static int32_t
+best_needed(const bn_request *r, int32_t vocab_size)
+{
+	int32_t		n = r->kind == BN_REQUEST_GENERATE ? bn_sample_needs(&r->sampling, vocab_size) : 0;
+
+	return n <= MAX_BEST ? n : 0;
 }
 
 static bn_status
@@ -201,6 +215,8 @@ make_plan(const bn_model *model, const bn_request *requests, int n_requests,
 		if (positions_needed(r) > plan->max_positions)
 			plan->max_positions = positions_needed(r);
 		plan->embeds |= r->kind == BN_REQUEST_EMBED;
+		if (best_needed(r, c->vocab_size) > plan->max_best)
+			plan->max_best = best_needed(r, c->vocab_size);
 		plan->samples |= r->kind == BN_REQUEST_GENERATE;
 	}
 
@@ -257,6 +273,8 @@ lay_out(bn_schedule *s, char *memory, const bn_model *model, const schedule_plan
 	s->entry_request = take(memory, &used, sizeof(int32_t) * (size_t) plan->max_entries);
 	s->logits = take(memory, &used, sizeof(float) * (size_t) plan->n_logit_rows *
 					 (size_t) c->vocab_size);
+	s->best = take(memory, &used, sizeof(bn_candidate) * (size_t) plan->n_logit_rows *
+				   (size_t) plan->max_best);
 	if (plan->embeds)
 	{
 		s->hidden = take(memory, &used, sizeof(float) * (size_t) plan->max_entries * d);
@@ -481,6 +499,8 @@ gather_entries(bn_schedule *s)
 					.position = position,
 					.token = pass == 0 ? r->output[r->n_output - 1] : r->tokens[position],
 					.logits = logits ? s->logits + (size_t) n_rows * (size_t) c->vocab_size : NULL,
+					.n_best = logits ? best_needed(r, c->vocab_size) : 0,
+					.best = s->best + (size_t) n_rows * (size_t) s->plan.max_best,
 					.hidden = wants_hidden(r, position) ?
 						s->hidden + (size_t) n * (size_t) c->d_model : NULL
 				};
@@ -512,12 +532,15 @@ finish_embedding(bn_schedule *s, bn_request *r)
 
 /* Takes the next token of a request that generates. */
 static void
-take_token(bn_schedule *s, bn_request *r, float *logits)
+take_token(bn_schedule *s, bn_request *r, const bn_step_entry *entry)
 {
-	int32_t		token = bn_sample(&r->sampling, logits, s->model->config->vocab_size,
-								  r->tokens, r->n_tokens, r->output, r->n_output,
-								  s->sampler_scratch);
+	int32_t		token;
 
+	if (entry->n_best > 0)
+		token = bn_sample_best(&r->sampling, entry->best, entry->n_best, r->n_output);
+	else
+		token = bn_sample(&r->sampling, entry->logits, s->model->config->vocab_size,
+						  r->tokens, r->n_tokens, r->output, r->n_output, s->sampler_scratch);
 	r->state = BN_DECODE;
 	if (bn_token_is_stop(s->model->vocab, token))
 	{
@@ -578,7 +601,7 @@ take_result(bn_schedule *s, const bn_step_entry *entry, bn_request *r)
 	{
 		case BN_REQUEST_GENERATE:
 			if (entry->logits)
-				take_token(s, r, entry->logits);
+				take_token(s, r, entry);
 			break;
 		case BN_REQUEST_SCORE:
 			if (entry->logits)

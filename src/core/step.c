@@ -32,6 +32,9 @@
 /* Multiply-adds of a step for which starting another thread pays. */
 #define THREAD_WORK (4 * 1024 * 1024)
 
+/* If more than a part of the head's rows survives the screen, all are computed. */
+#define SURVIVOR_SHARE 8
+
 /* Queries that share a key, and floats for their scores, per thread */
 #define BLOCK_QUERIES 64
 #define BLOCK_SCORES (1024 * 1024)
@@ -85,6 +88,7 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	e->max_block = (int) (max_size(1, BLOCK_QUERIES / group));
 	if ((size_t) e->max_block * group * e->score_stride > BLOCK_SCORES)
 		e->max_block = (int) max_size(1, BLOCK_SCORES / (group * e->score_stride));
+	e->max_survivors = c->vocab_size / SURVIVOR_SHARE + 1;
 	block_queries = (size_t) e->max_block * group;
 
 #define TAKE(field, count) \
@@ -112,6 +116,11 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	TAKE(block_out, (size_t) n_threads * block_queries * (size_t) c->head_dim);
 	TAKE(block_begin, n + 1);
 	TAKE(scratch, (size_t) n_threads * e->scratch_stride);
+	TAKE(head_entry, n);
+	TAKE(head_fixed, n * 2 * bn_quant_stride((size_t) c->d_model));
+	TAKE(head_scale, n);
+	TAKE(screened, n);
+	TAKE(survivors, (size_t) n_threads * (size_t) e->max_survivors);
 #undef TAKE
 	return used;
 }
@@ -332,6 +341,10 @@ check_entries(const bn_engine *e, const bn_step_entry *entries, int n_entries, b
 			if (next_logits && entry->logits != next_logits)
 				return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET,
 							   "the rows for logits do not follow each other");
+			if (entry->n_best < 0 || entry->n_best > e->model->config->vocab_size)
+				return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET,
+							   "%d best of %d tokens", (int) entry->n_best,
+							   (int) e->model->config->vocab_size);
 			next_logits = entry->logits + e->model->config->vocab_size;
 		}
 	}

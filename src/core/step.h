@@ -16,6 +16,7 @@
 
 #include "kv.h"
 #include "pool.h"
+#include "sampler.h"
 #include "../../kernels/kernels.h"
 
 typedef struct bn_engine bn_engine;
@@ -28,6 +29,11 @@ typedef struct bn_step_entry
 	float	   *logits;			/* [vocab_size] or NULL; the rows of a step's
 								 * entries follow each other in memory */
 	float	   *hidden;			/* [d_model], after the last norm, or NULL */
+	int32_t		n_best;			/* not 0: only so many of the largest logits are
+								 * wanted, and logits is a work space */
+	bn_candidate *best;			/* [n_best], largest first, with logits in place
+								 * of log-probabilities; of equal ones the lower
+								 * token first */
 } bn_step_entry;
 
 /*
@@ -63,7 +69,8 @@ extern void bn_engine_set_profile(bn_engine *engine, bn_profile *profile);
 
 /*
  * Runs the entries: stores their keys and values, sets n_tokens of their
- * sequences, fills logits and hidden.  Asks should_stop many times per layer.
+ * sequences, fills logits (or best, of at most vocab_size candidates, the same
+ * as from all logits) and hidden.  Asks should_stop many times per layer.
  * After an error the sequences are as before.  Errors: BN_ERR_CANCELED,
  * BN_ERR_NUMERIC (logits or hidden values not finite), BN_ERR_INVALID (a token
  * outside the vocabulary, or a position that is not the sequence's next).

@@ -349,7 +349,7 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	BN_TRY(bn_gguf_scratch_size(source, &scratch_size, err));
 	scratch = MemoryContextAllocExtended(CurrentMemoryContext, scratch_size, MCXT_ALLOC_HUGE);
 	BN_TRY(bn_gguf_open(&gguf, source, scratch, scratch_size, &hooks, err));
-	BN_TRY(bn_image_size(&gguf, &image->size, err));
+	BN_TRY(bn_image_size(&gguf, BN_SCREEN_AUTO, &image->size, err));
 
 	image->segment = create_segment(name, add_size(image->size, IMAGE_ALIGN));
 	address = dsm_segment_address(image->segment);
@@ -357,7 +357,7 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 
 	scratch = MemoryContextAllocExtended(CurrentMemoryContext, bn_image_scratch_size(),
 										 MCXT_ALLOC_HUGE);
-	status = bn_image_build(&gguf, address + image->offset, image->size, scratch, &hooks, err);
+	status = bn_image_build(&gguf, BN_SCREEN_AUTO, address + image->offset, image->size, scratch, &hooks, err);
 	if (status != BN_OK)
 	{
 		dsm_detach(image->segment);

@@ -177,10 +177,10 @@ load(const char *file, bn_model *model, bool csv)
 		die(file, &err);
 	scratch = malloc(scratch_size);
 	if (bn_gguf_open(&gguf, &source, scratch, scratch_size, NULL, &err) != BN_OK ||
-		bn_image_size(&gguf, &image_size, &err) != BN_OK)
+		bn_image_size(&gguf, BN_SCREEN_AUTO, &image_size, &err) != BN_OK)
 		die(file, &err);
 	image = allocate(image_size);
-	if (bn_image_build(&gguf, image, image_size, malloc(bn_image_scratch_size()), NULL, &err) != BN_OK)
+	if (bn_image_build(&gguf, BN_SCREEN_AUTO, image, image_size, malloc(bn_image_scratch_size()), NULL, &err) != BN_OK)
 		die(file, &err);
 	seconds = now() - start;
 	start = now();
@@ -258,6 +258,7 @@ typedef struct rig
 	bn_sequence sequences[MAX_BATCH];
 	int32_t		pages[MAX_BATCH][MAX_POSITIONS / BN_PAGE_TOKENS];
 	float	   *logits;			/* [MAX_BATCH, vocab_size] */
+	bn_candidate best[MAX_BATCH];
 } rig;
 
 static void
@@ -293,9 +294,14 @@ run_prefill(rig *r, int n)
 		int			i;
 
 		for (i = 0; i < chunk; i++)
-			entries[i] = (bn_step_entry) {&r->sequences[0], done + i,
-				(int32_t) ((done + i) * 7919 % r->model->config->vocab_size),
-				done + i == n - 1 ? r->logits : NULL, NULL};
+			entries[i] = (bn_step_entry) {
+				.sequence = &r->sequences[0],
+				.position = done + i,
+				.token = (int32_t) ((done + i) * 7919 % r->model->config->vocab_size),
+				.logits = done + i == n - 1 ? r->logits : NULL,
+				.n_best = 1,
+				.best = r->best
+			};
 		step(r, entries, chunk);
 	}
 	return now() - start;
@@ -317,9 +323,14 @@ run_decode(rig *r, int n)
 			bn_sequence *seq = &r->sequences[k];
 
 			bn_sequence_reserve(r->kv, seq, seq->n_tokens + 1);
-			entries[k] = (bn_step_entry) {seq, seq->n_tokens,
-				(int32_t) ((i * 104729 + k) % r->model->config->vocab_size),
-				r->logits + (size_t) k * (size_t) r->model->config->vocab_size, NULL};
+			entries[k] = (bn_step_entry) {
+				.sequence = seq,
+				.position = seq->n_tokens,
+				.token = (int32_t) ((i * 104729 + k) % r->model->config->vocab_size),
+				.logits = r->logits + (size_t) k * (size_t) r->model->config->vocab_size,
+				.n_best = 1,
+				.best = &r->best[k]
+			};
 		}
 		step(r, entries, n);
 	}
@@ -575,6 +586,7 @@ main(int argc, char **argv)
 	options		o = parse_options(argc, argv);
 	const bn_kernels *kernels = bn_kernels_select(o.kernel);
 	bn_model	model;
+	double		head_bytes;		/* without the few rows that pass the screen */
 	double		bytes_per_token;
 	int			round;
 	int			n;
@@ -582,7 +594,10 @@ main(int argc, char **argv)
 	if (!kernels)
 		die("this CPU has no such kernel", NULL);
 	load(o.file, &model, o.csv);
-	bytes_per_token = (double) model.header->weights_bytes + (double) model.header->output.bytes;
+	head_bytes = model.header->screen.type == BN_TENSOR_NONE ?
+		(double) model.header->output.bytes :
+		(double) model.header->screen.bytes + (double) bn_screen_rows_bytes(model.header);
+	bytes_per_token = (double) model.header->weights_bytes + head_bytes;
 	if (o.csv)
 		printf("model,bytes_per_token,%.0f\nmodel,kernel,%s\n", bytes_per_token, kernels->name);
 	else
@@ -590,7 +605,7 @@ main(int argc, char **argv)
 			   "kernel    %s, %d rounds\n\n",
 			   model.header->architecture, (int) model.config->n_layers, (int) model.config->d_model,
 			   (int) model.config->vocab_size, (double) model.header->weights_bytes / 1e6,
-			   (double) model.header->output.bytes / 1e6, kernels->name, o.rounds);
+			   head_bytes / 1e6, kernels->name, o.rounds);
 	for (round = 0; round < o.rounds; round++)
 	{
 		for (n = 1; n <= o.threads; n++)

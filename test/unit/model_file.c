@@ -126,12 +126,12 @@ build_image(model_file *m, file_bytes *file)
 		status = bn_gguf_open(&gguf, &source, scratch, scratch_size, NULL, &err);
 	}
 	if (status == BN_OK)
-		status = bn_image_size(&gguf, &m->image_size, &err);
+		status = bn_image_size(&gguf, BN_SCREEN_ALWAYS, &m->image_size, &err);
 	if (status == BN_OK)
 	{
 		m->image = model_file_memory((size_t) m->image_size);
 		build_scratch = model_file_memory(bn_image_scratch_size());
-		status = bn_image_build(&gguf, m->image, m->image_size, build_scratch, NULL, &err);
+		status = bn_image_build(&gguf, BN_SCREEN_ALWAYS, m->image, m->image_size, build_scratch, NULL, &err);
 	}
 	if (status == BN_OK)
 		status = bn_model_bind(&m->model, m->image, m->image_size, &err);

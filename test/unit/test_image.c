@@ -37,14 +37,14 @@ build(loaded *l, const bn_hooks *hooks)
 
 	if (l->image)
 		memset(l->image, 0xa5, l->size);
-	BN_TRY(bn_image_size(&l->g, &l->size, &l->err));
+	BN_TRY(bn_image_size(&l->g, BN_SCREEN_AUTO, &l->size, &l->err));
 	if (!l->image)
 	{
 		l->image = aligned_alloc(64, (l->size + 63) / 64 * 64);
 		memset(l->image, 0xa5, l->size);
 	}
 	scratch = malloc(bn_image_scratch_size());
-	l->status = bn_image_build(&l->g, l->image, l->size, scratch, hooks, &l->err);
+	l->status = bn_image_build(&l->g, BN_SCREEN_AUTO, l->image, l->size, scratch, hooks, &l->err);
 	free(scratch);
 	BN_TRY(l->status);
 	return bn_image_check(l->image, l->size, &l->err);
@@ -784,9 +784,9 @@ test_failures(void)
 		right += build(&l, &hooks) == BN_ERR_CANCELED;
 	}
 	ok(n_asked >= 24 && right == n_asked, "canceled at each of %d questions", n_asked);
-	ok(bn_image_build(&l.g, l.image, l.size - 64, l.scratch, NULL, &l.err) == BN_ERR_NOSPACE,
+	ok(bn_image_build(&l.g, BN_SCREEN_AUTO, l.image, l.size - 64, l.scratch, NULL, &l.err) == BN_ERR_NOSPACE,
 	   "memory of another size");
-	ok(bn_image_build(&l.g, l.image + 8, l.size, l.scratch, NULL, &l.err) == BN_ERR_INVALID,
+	ok(bn_image_build(&l.g, BN_SCREEN_AUTO, l.image + 8, l.size, l.scratch, NULL, &l.err) == BN_ERR_INVALID,
 	   "memory that is not aligned");
 	unload(&l);
 }

@@ -583,6 +583,123 @@ test_ternary(void)
 	   "%s: ternary_gemm of the largest sums as scalar", table->name);
 }
 
+/* An int8 product: as same_ternary; kind 0 random, else all values the largest. */
+static bool
+same_int8(int rows, int cols, int group_begin, int group_end, int n_tokens, int kind)
+{
+	size_t		w_bytes = bn_int8_bytes((size_t) rows, (size_t) cols);
+	size_t		stride = bn_quant_stride((size_t) cols);
+	size_t		x_bytes = 2 * stride * (size_t) n_tokens;
+	size_t		ldy = (size_t) rows + next_random() % 5;
+	size_t		y_bytes = (((size_t) n_tokens - 1) * ldy + (size_t) rows) * sizeof(float);
+	size_t		scale_bytes = (size_t) rows * sizeof(float);
+	int			limit = INT32_MAX / (127 * cols) < 127 * 127 ? INT32_MAX / (127 * cols) : 127 * 127;
+	int8_t	   *w = allocate(w_bytes);
+	int8_t	   *x = allocate(x_bytes);
+	float	   *y = random_floats(y_bytes / sizeof(float), ORDINARY);
+	float	   *row_scale = random_floats((size_t) rows, ORDINARY);
+	float	   *x_scale = random_floats((size_t) n_tokens, ORDINARY);
+	float	   *expected = allocate(y_bytes);
+	bool		same = true;
+
+	for (size_t i = 0; i < w_bytes; i++)
+		w[i] = (int8_t) (kind == 0 ? (int) (next_random() % 255) - 127 : kind < 0 ? -127 : 127);
+	memset(x, 0, x_bytes);
+	for (int t = 0; t < n_tokens; t++)
+		for (int c = 0; c < cols; c++)
+		{
+			int			v = kind == 0 ? (int) (next_random() % (uint64_t) (2 * limit + 1)) - limit : limit;
+			int			low = (v + 64 + 128 * 128) % 128 - 64;
+
+			x[2 * (size_t) t * stride + (size_t) c] = (int8_t) ((v - low) / 128);
+			x[(2 * (size_t) t + 1) * stride + (size_t) c] = (int8_t) low;
+		}
+	memcpy(expected, y, y_bytes);
+	scalar->int8_gemm(expected, ldy, w, rows, cols, row_scale, group_begin, group_end,
+					  x, x_scale, n_tokens);
+	for (int at_end = 0; at_end < 2; at_end++)
+	{
+		guarded		gw = guard_copy(w, w_bytes, at_end);
+		guarded		gx = guard_copy(x, x_bytes, at_end);
+		guarded		gy = guard_copy(y, y_bytes, at_end);
+		guarded		gs = guard_copy(row_scale, scale_bytes, at_end);
+
+		table->int8_gemm(gy.p, ldy, gw.p, rows, cols, gs.p, group_begin, group_end,
+						 gx.p, x_scale, n_tokens);
+		same = same && memcmp(gy.p, expected, y_bytes) == 0;
+		guard_free(&gw);
+		guard_free(&gx);
+		guard_free(&gy);
+		guard_free(&gs);
+	}
+	free(w);
+	free(x);
+	free(y);
+	free(row_scale);
+	free(x_scale);
+	free(expected);
+	return same;
+}
+
+static void
+test_int8(void)
+{
+	static const int rows[] = {1, 15, 16, 17, 33, 64, 79, 97};
+	static const int cols[] = {1, 3, 4, 5, 64, 99, 160, 257};
+	bool		same = true;
+
+	for (int r = 0; r < 8; r++)
+		for (int c = 0; c < 8; c++)
+			for (int k = 0; k < 3; k++)
+			{
+				int			groups = (int) bn_ternary_groups((size_t) rows[r]);
+				int			begin = k == 0 ? 0 : (int) (next_random() % (uint64_t) groups);
+				int			end = k == 0 ? groups :
+					begin + (int) (next_random() % (uint64_t) (groups - begin + 1));
+
+				same = same && same_int8(rows[r], cols[c], begin, end,
+										 k == 2 ? 1 : 1 + (int) (next_random() % 20), 0);
+			}
+	for (int n = 1; n <= 18; n++)
+		same = same && same_int8(35, 200, 0, 3, n, 0);
+	ok(same, "%s: int8_gemm of many shapes as scalar", table->name);
+	ok(same_int8(320, 2560, 0, 20, 1, 0) && same_int8(320, 2560, 3, 19, 9, 0) &&
+	   same_int8(64, 2560, 0, 4, 1, 1) && same_int8(64, 2560, 0, 4, 1, -1) &&
+	   same_int8(64, 2560, 0, 4, 8, 1) && same_int8(32, 2560, 0, 2, 3, -1) &&
+	   same_int8(64, 65536, 0, 4, 1, 1) && same_int8(16, 65536, 0, 1, 2, -1) &&
+	   same_int8(32, 65536, 0, 2, 3, 0),
+	   "%s: int8_gemm of large shapes and the largest sums as scalar", table->name);
+}
+
+static void
+test_int8_loss(void)
+{
+	bool		same = true;
+
+	for (int n = 1; n <= 300; n++)
+		for (int kind = ORDINARY; kind < N_VALUES; kind++)
+		{
+			float	   *x = random_floats((size_t) n, (values) kind);
+			int8_t	   *q = allocate(bn_quant_stride((size_t) n));
+			guarded		gx = guard_copy(x, (size_t) n * sizeof(float), n % 2);
+			guarded		gq;
+			bn_quant	info;
+			float		expected[2];
+			float		sums[2];
+
+			scalar->quantize(q, &info, x, n);
+			gq = guard_copy(q, bn_quant_stride((size_t) n), n % 2);
+			scalar->int8_loss(expected, x, q, info.scale, n);
+			table->int8_loss(sums, gx.p, gq.p, info.scale, n);
+			same = same && memcmp(sums, expected, sizeof(sums)) == 0;
+			guard_free(&gx);
+			guard_free(&gq);
+			free(x);
+			free(q);
+		}
+	ok(same, "%s: int8_loss of 1 to 300 values as scalar", table->name);
+}
+
 /*
  * Scores, values and dense products share one shape: n_rows rows of n values
  * (half or float) with stride ld_row, n_vectors vectors with stride ld.
@@ -730,6 +847,8 @@ test_table(void)
 	test_quantize();
 	test_conversions();
 	test_ternary();
+	test_int8();
+	test_int8_loss();
 	test_dense("attn_scores", SCORES);
 	test_dense("attn_values", VALUES);
 	test_dense("matmul_f16", MATMUL_F16);

@@ -333,6 +333,70 @@ test_ternary(void)
 	ok(good, "ternary_gemm against a plain matrix");
 }
 
+/* int8 rows, packed here by the description in kernels.h, and what they lose */
+static void
+test_int8(void)
+{
+	enum
+	{
+		ROWS = 37, COLS = 70, STRIDE = 128
+	};
+	static int8_t w[ROWS][COLS];
+	static int8_t packed[3 * 18 * 64];
+	static int8_t x[2][2 * STRIDE];
+	static int32_t fixed[2][COLS];
+	float		row_scale[ROWS];
+	float		x_scale[2] = {0.7f, -1e-3f};
+	float		y[2 * ROWS];
+	float		values[COLS];
+	float		sums[2];
+	double		squares = 0;
+	double		losses = 0;
+	bool		good = true;
+
+	for (int r = 0; r < ROWS; r++)
+	{
+		row_scale[r] = random_float();
+		for (int c = 0; c < COLS; c++)
+		{
+			w[r][c] = (int8_t) ((int) (next_random() % 255) - 127);
+			packed[(r / 16 * 18 + c / 4) * 64 + r % 16 * 4 + c % 4] = w[r][c];
+		}
+	}
+	for (int t = 0; t < 2; t++)
+		for (int c = 0; c < COLS; c++)
+		{
+			x[t][c] = (int8_t) ((int) (next_random() % 253) - 126);
+			x[t][STRIDE + c] = (int8_t) ((int) (next_random() % 128) - 64);
+			fixed[t][c] = 128 * x[t][c] + x[t][STRIDE + c];
+		}
+	k->int8_gemm(y, ROWS, packed, ROWS, COLS, row_scale, 0, 3, x[0], x_scale, 2);
+	for (int t = 0; t < 2; t++)
+		for (int r = 0; r < ROWS; r++)
+		{
+			int64_t		sum = 0;
+			volatile float scale = row_scale[r] * x_scale[t];
+
+			for (int c = 0; c < COLS; c++)
+				sum += w[r][c] * fixed[t][c];
+			good = good && y[t * ROWS + r] == (float) sum * scale;
+		}
+	ok(good, "int8_gemm against a plain matrix");
+
+	for (int c = 0; c < COLS; c++)
+	{
+		double		loss;
+
+		values[c] = random_float();
+		loss = values[c] - 0.01 * w[0][c];
+		squares += (double) values[c] * values[c];
+		losses += loss * loss;
+	}
+	k->int8_loss(sums, values, w[0], 0.01f, COLS);
+	ok(fabs(sums[0] - squares) < 1e-5 * squares && fabs(sums[1] - losses) < 1e-5 * losses,
+	   "int8_loss against sums in double");
+}
+
 /* Each product is rounded by itself: a compiler that fuses them is found out. */
 static void
 test_rope(void)
@@ -484,6 +548,7 @@ main(void)
 	test_rms_norm();
 	test_quantize();
 	test_ternary();
+	test_int8();
 	test_rope();
 	test_elementwise();
 	test_dense();

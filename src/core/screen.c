@@ -1,0 +1,85 @@
+/*-------------------------------------------------------------------------
+ *
+ * screen.c
+ *	  The head once more, in int8, with bounds on what that loses.
+ *
+ * src/core/screen.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "image_plan.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "../../kernels/kernels.h"
+
+#define ROWS_PER_CHECK 1024		/* between two looks at should_stop */
+
+/*
+ * Sums of squares in float are short of the truth by n / 16 + 5 roundings, that
+ * is by less than one part in a thousand for BN_MAX_DIM values, and by squares
+ * that are too small for a float.
+ */
+static float
+upper_norm(float sum_of_squares, int32_t n)
+{
+	return sqrtf(sum_of_squares) * 1.001f + (float) n * 1e-18f;
+}
+
+/* Puts a row's values into the tiles of its group. */
+static void
+store_row(int8_t *tile, const int8_t *q, int32_t cols)
+{
+	int32_t		c;
+
+	for (c = 0; c + BN_INT8_COLS <= cols; c += BN_INT8_COLS, tile += BN_TILE_BYTES)
+		memcpy(tile, q + c, BN_INT8_COLS);
+	memcpy(tile, q + c, (size_t) (cols - c));
+}
+
+bn_status
+bn_screen_build(bn_image_header *h, void *scratch, const bn_hooks *hooks, bn_error *err)
+{
+	const bn_kernels *kernels = bn_kernels_select(NULL);
+	uint8_t    *image = (uint8_t *) h;
+	int32_t		rows = h->screen.rows;
+	int32_t		cols = h->screen.cols;
+	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	float	   *scale = (float *) (image + h->screen_rows_offset);
+	float	   *error = scale + bn_screen_row_count(h);
+	float	   *norm = error + bn_screen_row_count(h);
+	float	   *values = scratch;
+	int8_t	   *q = (int8_t *) (values + BN_MAX_DIM);
+	int32_t		r;
+
+	h->screen_norm = 0;
+	if (h->screen.type == BN_TENSOR_NONE)
+		return BN_OK;
+	for (r = 0; r < rows; r++)
+	{
+		int8_t	   *tile = (int8_t *) (image + h->screen.offset) +
+			(size_t) (r / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES + 4 * (r % BN_TILE_ROWS);
+		bn_quant	info;
+		float		sums[2];
+
+		if (r % ROWS_PER_CHECK == 0 && bn_should_stop(hooks))
+			return bn_fail(err, BN_ERR_CANCELED, BN_NO_OFFSET, "canceled");
+		if (h->output.type == BN_TENSOR_F16)
+			kernels->f16_to_f32(values, (const uint16_t *) (image + h->output.offset) +
+								(size_t) r * (size_t) cols, cols);
+		else
+			bn_dequantize_row(values, image, &h->output, r);
+		kernels->quantize(q, &info, values, cols);
+		store_row(tile, q, cols);
+		kernels->int8_loss(sums, values, q, info.scale, cols);
+		scale[r] = info.scale;
+		error[r] = upper_norm(sums[1], cols);
+		norm[r] = upper_norm(sums[0], cols) + error[r];
+		if (!(norm[r] <= h->screen_norm))
+			h->screen_norm = norm[r];
+	}
+	for (; r < (int32_t) bn_screen_row_count(h); r++)
+		scale[r] = error[r] = norm[r] = 0;
+	return BN_OK;
+}
