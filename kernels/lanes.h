@@ -402,14 +402,17 @@ accumulate(v16 a, v16 b, v16 acc, int n, const bool tail)
 	return tail ? v_first(n, v_fma(a, b, acc), acc) : v_fma(a, b, acc);
 }
 
-/* How far ahead of their use the rows of a stream are asked for */
-#define AHEAD_BYTES 1024
+/*
+ * How far ahead of their use the rows of a stream are asked for; to the second
+ * level of cache, since the first can wait for few lines at a time.
+ */
+#define AHEAD_BYTES 2048
 
 static INLINE void
 ask_ahead(const void *row, int i, const bool half)
 {
 	__builtin_prefetch((const char *) row + (size_t) i * (half ? sizeof(uint16_t) : sizeof(float)) +
-					   AHEAD_BYTES);
+					   AHEAD_BYTES, 0, 2);
 }
 
 /*
@@ -560,6 +563,16 @@ dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, c
 
 #endif							/* V_TOKENS */
 
+/* Up to four sums; all four without a call. */
+static INLINE void
+store_sums(float *y, const float *sums, int n)
+{
+	if (n == 4)
+		memcpy(y, sums, 4 * sizeof(float));
+	else
+		memcpy(y, sums, (size_t) n * sizeof(float));
+}
+
 /*
  * y[t * ldy + r] = row r of w times vector t of x.  Four rows are four chains
  * of additions and four streams of memory; they stay in the cache while the
@@ -585,12 +598,12 @@ dots(float *y, size_t ldy, const void *w, size_t ldw, int n_rows,
 		{
 			dots_many(out, row, x + t * ldx, ldx, n, half);
 			for (int k = 0; k < V_TOKENS; k++)
-				memcpy(y + (t + k) * ldy + r, out + 4 * k, n_out * sizeof(float));
+				store_sums(y + (t + k) * ldy + r, out + 4 * k, n_out);
 		}
 		for (; t < n_tokens; t++)
 		{
 			dots_4x1(out, row, x + t * ldx, n, half, false);
-			memcpy(y + t * ldy + r, out, n_out * sizeof(float));
+			store_sums(y + t * ldy + r, out, n_out);
 		}
 	}
 }

@@ -335,7 +335,7 @@ i_store_int8_n(int8_t *p, i16 a, int n)
 #define PART_BLOCKS 10
 
 /* how far ahead of the use the weights are asked for */
-#define PREFETCH_BYTES 512
+#define PREFETCH_BYTES 2048
 
 /* four activations for 8 rows */
 static INLINE __m256i
@@ -400,7 +400,7 @@ store_group(float *y, const int32_t *sums, const bn_quant *info, float w_scale, 
 #define STEP_GROUP(g) \
 	do { \
 		const uint8_t *p = w + g * step_bytes + b * BN_TILE_BYTES; \
-		_mm_prefetch((const char *) p + PREFETCH_BYTES, _MM_HINT_T0); \
+		_mm_prefetch((const char *) p + PREFETCH_BYTES, _MM_HINT_T1); \
 		STEP_HALF(s##g##0, p, 0); \
 		STEP_HALF(s##g##1, p, 32); \
 	} while (0)
@@ -532,7 +532,7 @@ group_tile(int32_t *sums, const __m256i *unpacked, const uint8_t *w, size_t n_bl
 		{
 			lo = load_half_tile(w + b * BN_TILE_BYTES);
 			hi = load_half_tile(w + b * BN_TILE_BYTES + 32);
-			_mm_prefetch((const char *) w + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T0);
+			_mm_prefetch((const char *) w + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T1);
 		}
 		STEP_COLUMNS(0);
 		STEP_COLUMNS(1);
@@ -639,6 +639,7 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
  * no pair of products exceeds 2 * 127 * 127.
  */
 #define INT8_TOKENS 2
+#define INT8_PREFETCH_BYTES 2048
 
 #define STEP_HALF(t, h, w) \
 	do { \
@@ -684,7 +685,7 @@ int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size
 		__m256i		w0 = _mm256_loadu_si256((const __m256i *) p);
 		__m256i		w1 = _mm256_loadu_si256((const __m256i *) (p + 32));
 
-		_mm_prefetch((const char *) p + 1024, _MM_HINT_T0);
+		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T1);
 		STEP_TOKEN(0);
 		if (n_tokens > 1)
 			STEP_TOKEN(1);

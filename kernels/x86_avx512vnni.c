@@ -277,7 +277,7 @@ i_store_int8_n(int8_t *p, i16 a, int n)
 #define PAIR_ROWS (PAIR * BN_TILE_ROWS)
 
 /* how far ahead of the use the weights of a single token are asked for */
-#define PREFETCH_BYTES 512
+#define PREFETCH_BYTES 4096
 
 /* four activations for all 16 rows */
 static INLINE __m512i
@@ -321,7 +321,7 @@ store_group(float *y, __m512i sum, float scale, int n_rows)
 	do { \
 		__m512i		tile = _mm512_loadu_si512(w + g * step_bytes + b * BN_TILE_BYTES); \
 		_mm_prefetch((const char *) w + g * step_bytes + b * BN_TILE_BYTES + PREFETCH_BYTES, \
-					 _MM_HINT_T0); \
+					 _MM_HINT_T1); \
 		s##g##0 = _mm512_dpbusd_epi32(s##g##0, _mm512_and_si512(tile, mask0), q0); \
 		s##g##1 = _mm512_dpbusd_epi32(s##g##1, _mm512_and_si512(tile, mask1), q1); \
 		s##g##2 = _mm512_dpbusd_epi32(s##g##2, _mm512_and_si512(tile, mask2), q2); \
@@ -480,8 +480,8 @@ pair_tile(int32_t *sums, pair_source from, size_t n_blocks,
 		{
 			tile0 = _mm512_loadu_si512(from.w0 + b * BN_TILE_BYTES);
 			tile1 = _mm512_loadu_si512(from.w1 + b * BN_TILE_BYTES);
-			_mm_prefetch((const char *) from.w0 + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T0);
-			_mm_prefetch((const char *) from.w1 + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T0);
+			_mm_prefetch((const char *) from.w0 + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T1);
+			_mm_prefetch((const char *) from.w1 + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T1);
 		}
 		STEP_COLUMNS(0);
 		STEP_COLUMNS(1);
@@ -628,7 +628,7 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
  * turned over; the surplus is 128 times the sum of the other operand.
  */
 #define INT8_TOKENS 8
-#define INT8_PREFETCH_BYTES 1024
+#define INT8_PREFETCH_BYTES 2048
 
 /* Writes the outputs of one group for one token, from sums modulo 2^32. */
 static INLINE void
@@ -666,7 +666,7 @@ int8_surplus(const int8_t *x, size_t stride)
 	do { \
 		const int8_t *p = w + g * step_bytes + b * BN_TILE_BYTES; \
 		__m512i		tile = _mm512_xor_si512(_mm512_loadu_si512(p), flip); \
-		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T0); \
+		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T1); \
 		high##g = _mm512_dpbusd_epi32(high##g, tile, xh); \
 		low##g = _mm512_dpbusd_epi32(low##g, tile, xl); \
 	} while (0)
@@ -755,7 +755,7 @@ int8_tile(float *y, size_t ldy, const int8_t *w, size_t n_blocks, const float *r
 	{
 		__m512i		tile = _mm512_xor_si512(_mm512_loadu_si512(w + b * BN_TILE_BYTES), flip);
 
-		_mm_prefetch((const char *) w + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T0);
+		_mm_prefetch((const char *) w + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
 		STEP_TOKEN(0);
 		STEP_TOKEN(1);
 		STEP_TOKEN(2);

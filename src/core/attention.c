@@ -69,7 +69,8 @@ rotate_and_store(void *arg, int begin, int end, int thread)
 
 /*
  * The rows of position p and how many of them, before end, to work on at once;
- * asks memory for the same part of the next page.  With few queries it is
+ * asks memory for the same part of the next page, into the second level of
+ * cache, since the first can wait for few lines at a time.  With few queries it is
  * memory that sets the pace, and no hardware guesses the way from page to page.
  */
 static inline const uint16_t *
@@ -88,7 +89,7 @@ next_rows(bn_engine *e, const bn_sequence *seq, int kv_head, int is_value,
 		int			i;
 
 		for (i = 0; i < bytes; i += 64)
-			__builtin_prefetch(next + i);
+			__builtin_prefetch(next + i, 0, 2);
 	}
 	return bn_kv_row(e->kv, seq, e->layer, is_value, kv_head, p);
 }

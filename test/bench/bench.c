@@ -204,7 +204,7 @@ typedef struct read_job
 } read_job;
 
 #define READ_BLOCK (64 * 1024)	/* bytes */
-#define READ_AHEAD 1024
+#define READ_AHEAD 2048
 
 static void
 read_blocks(void *arg, int begin, int end, int thread)
@@ -222,7 +222,7 @@ read_blocks(void *arg, int begin, int end, int thread)
 		{
 			const uint64_t *p = (const uint64_t *) (base + (size_t) stream * quarter + at);
 
-			__builtin_prefetch((const char *) p + READ_AHEAD);
+			__builtin_prefetch((const char *) p + READ_AHEAD, 0, 2);
 			for (i = 0; i < 8; i++)
 				sum[i] += p[i];
 		}
