@@ -102,11 +102,12 @@ die(const char *what, const bn_error *err)
 	exit(1);
 }
 
-/* Memory as the server has it: shared, zeroed, aligned to pages. */
+/* Memory as the server has it: shared, zeroed, all pages there. */
 static void *
 allocate(size_t size)
 {
-	void	   *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void	   *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
+						 -1, 0);
 
 	if (p == MAP_FAILED)
 		die("out of memory", NULL);
