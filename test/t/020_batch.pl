@@ -82,6 +82,30 @@ foreach my $wait (50_000, 300_000, 900_000)
 }
 is($session->query_safe("SET bitnet.model = 'small'; $md5"), $expected, 'the session goes on working');
 
+# A row that another session has changed meanwhile is computed again
+my $other = $node->background_psql('postgres');
+
+$node->safe_psql('postgres', 'CREATE TABLE busy AS SELECT id, body, body AS answer FROM docs WHERE id <= 20;'
+	  . ' ALTER TABLE busy ADD PRIMARY KEY (id)');
+foreach my $statement ('UPDATE busy SET answer = bitnet_generate(body, 3)',
+	'UPDATE busy SET answer = bitnet_generate(d.body || busy.body, 3) FROM docs d WHERE d.id = busy.id',
+	'WITH s AS (SELECT id, bitnet_generate(body, 3) AS a FROM busy FOR UPDATE) UPDATE busy SET answer = s.a FROM s WHERE s.id = busy.id')
+{
+	my $content = $statement =~ /d\.body/ ? "'row ' || id || body" : 'body';
+
+	$other->query_safe("BEGIN; UPDATE busy SET body = body || ' changed' WHERE id IN (3, 15)");
+	$session->query_until(qr/started/, "\\echo started\n$statement;\n\\echo finished\n");
+	ok(wait_until(sub {
+		$node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Lock'") eq '1';
+	}), 'an update waits');
+	$other->query_safe('COMMIT');
+	$session->query_until(qr/finished/, '');
+	is( $node->safe_psql('postgres',
+			"$off SET bitnet.model = 'small'; SELECT count(*) FROM busy WHERE answer = bitnet_generate($content, 3)"),
+		'20', 'and works on what the row is now');
+}
+$other->quit;
+
 # Very many rows, most of which need no model
 sub memory
 {
