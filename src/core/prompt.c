@@ -158,23 +158,25 @@ put_message(prompt_writer *w, const bn_message *message, uint8_t *scratch,
  * What encoding a text needs allows for the role before it, see
  * bn_encode_scratch_size.
  */
-size_t
-bn_prompt_scratch_size(const bn_vocab *vocab, const bn_message *messages, int n_messages)
+bn_status
+bn_prompt_scratch_size(const bn_vocab *vocab, const bn_message *messages, int n_messages,
+					   size_t *size, const bn_hooks *hooks, bn_error *err)
 {
-	size_t		largest = 0;
+	*size = 0;
 
 	for (int i = 0; i < n_messages; i++)
 	{
-		size_t		encode = bn_encode_scratch_size(vocab, messages[i].text,
-													messages[i].length);
 		size_t		joined = joined_size(messages[i].length);
+		size_t		encode;
 
+		BN_TRY(bn_encode_scratch_size(vocab, messages[i].text, messages[i].length,
+									  &encode, hooks, err));
 		if (encode > SIZE_MAX - joined)
-			return SIZE_MAX;
-		if (encode + joined > largest)
-			largest = encode + joined;
+			*size = SIZE_MAX;
+		else if (encode + joined > *size)
+			*size = encode + joined;
 	}
-	return largest;
+	return BN_OK;
 }
 
 bn_status

@@ -38,10 +38,12 @@ extern size_t bn_trim_right(const char *text, size_t length);
 extern void bn_trim(const char **text, size_t *length);
 
 /*
- * Scratch memory that bn_prompt_chat needs for these messages.
+ * Scratch memory that bn_prompt_chat needs for these messages; the only error
+ * is BN_ERR_CANCELED.
  */
-extern size_t bn_prompt_scratch_size(const bn_vocab *vocab,
-									 const bn_message *messages, int n_messages);
+extern bn_status bn_prompt_scratch_size(const bn_vocab *vocab,
+										const bn_message *messages, int n_messages,
+										size_t *size, const bn_hooks *hooks, bn_error *err);
 
 /*
  * BOS, then for each message "Role: " text (white space at its ends removed)

@@ -383,13 +383,15 @@ space_length(const uint8_t *text, size_t length)
  * than that), and white space, which is several pieces, can become one.  So the
  * longest piece or white space is looked for.
  */
-size_t
-bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length)
+bn_status
+bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length,
+					   size_t *size, const bn_hooks *hooks, bn_error *err)
 {
 	const uint8_t *bytes = (const uint8_t *) text;
 	size_t		longest = 0;
 	size_t		line_end = 0;	/* bytes of a previous piece that ends in newlines */
 	size_t		at = 0;
+	size_t		asked = 0;		/* where should_stop was asked last */
 
 	while (at < length)
 	{
@@ -401,11 +403,21 @@ bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length)
 			longest = piece;
 		line_end = bytes[end - 1] == '\n' || bytes[end - 1] == '\r' ? end - at : 0;
 		at = end;
+		if (at - asked >= STOP_INTERVAL)
+		{
+			asked = at;
+			if (bn_should_stop(hooks))
+				return bn_fail(err, BN_ERR_CANCELED, BN_NO_OFFSET, "canceled");
+		}
 	}
 	longest += CUT_BYTES;
 	if (longest <= SMALL_PIECE)
-		return 0;
-	return longest > SIZE_MAX / SCRATCH_PER_BYTE ? SIZE_MAX : longest * SCRATCH_PER_BYTE;
+		*size = 0;
+	else if (longest > SIZE_MAX / SCRATCH_PER_BYTE)
+		*size = SIZE_MAX;
+	else
+		*size = longest * SCRATCH_PER_BYTE;
+	return BN_OK;
 }
 
 bn_status

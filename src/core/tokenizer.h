@@ -69,9 +69,11 @@ extern bn_status bn_vocab_check(const void *memory, uint64_t size, int32_t vocab
 
 /*
  * Memory that bn_encode needs for this text, 8-byte aligned; grows with the
- * longest piece the splitter makes, not with the text, and is 0 for most.
+ * longest piece the splitter makes, not with the text, and is 0 for most.  To
+ * find it, the whole text is read; the only error is BN_ERR_CANCELED.
  */
-extern size_t bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length);
+extern bn_status bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length,
+										size_t *size, const bn_hooks *hooks, bn_error *err);
 
 /*
  * Text to tokens.  Writes at most max_tokens ids to tokens and stops when they

@@ -15,6 +15,7 @@
 
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "../core/fmath.h"
@@ -28,26 +29,42 @@
 PG_FUNCTION_INFO_V1(bitnet_classify);
 PG_FUNCTION_INFO_V1(bitnet_classify_scores);
 
+/* For qsort(): by length, then by bytes. */
+static int
+compare_labels(const void *a, const void *b)
+{
+	const BitnetText *left = *(const BitnetText *const *) a;
+	const BitnetText *right = *(const BitnetText *const *) b;
+
+	CHECK_FOR_INTERRUPTS();
+	if (left->length != right->length)
+		return left->length < right->length ? -1 : 1;
+	return memcmp(left->data, right->data, left->length);
+}
+
 void
 BitnetCheckLabels(const BitnetArgs *args)
 {
+	const BitnetText **sorted;
 	int			i;
-	int			j;
 
 	if (args->n_labels < 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("at least two labels are needed"),
 				 errdetail("The number of labels is %d.", args->n_labels)));
+
+	sorted = palloc(sizeof(BitnetText *) * args->n_labels);
+	for (i = 0; i < args->n_labels; i++)
+		sorted[i] = &args->labels[i];
+	qsort(sorted, args->n_labels, sizeof(BitnetText *), compare_labels);
 	for (i = 1; i < args->n_labels; i++)
-		for (j = 0; j < i; j++)
-			if (args->labels[i].length == args->labels[j].length &&
-				memcmp(args->labels[i].data, args->labels[j].data,
-					   args->labels[i].length) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("label \"%s\" is given twice",
-								BitnetCStringFromText(args->labels[i]))));
+		if (compare_labels(&sorted[i - 1], &sorted[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("label \"%s\" is given twice",
+							BitnetCStringFromText(*sorted[i]))));
+	pfree(sorted);
 }
 
 static BitnetTokens
@@ -124,8 +141,10 @@ add_label_requests(BitnetRun *run, const BitnetArgs *args, BitnetText input,
 
 	for (i = 0; i < args->n_labels; i++)
 	{
-		bn_request	request = label_request(model, prompt, labels[i]);
+		bn_request	request;
 
+		CHECK_FOR_INTERRUPTS();
+		request = label_request(model, prompt, labels[i]);
 		BitnetAddRequest(run, &request);
 	}
 }
@@ -141,6 +160,7 @@ BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
 
 	for (i = 0; i < args->n_labels; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		labels[i] = BitnetEncode(model->model.vocab, args->labels[i], false);
 		longest = Max(longest, labels[i].n + 1);
 	}
@@ -260,6 +280,7 @@ bitnet_classify_scores(PG_FUNCTION_ARGS)
 	{
 		int			j;
 
+		CHECK_FOR_INTERRUPTS();
 		sum += bn_exp(logprobs[i] - largest);
 		for (j = i; j > 0 && logprobs[order[j - 1]] < logprobs[i]; j--)
 			order[j] = order[j - 1];

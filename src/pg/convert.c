@@ -229,16 +229,21 @@ BitnetCharBoundary(const char *data, size_t length, size_t offset)
 static size_t
 encode(const bn_vocab *vocab, BitnetText t, int32 *ids, size_t max_tokens)
 {
-	size_t		scratch_size = bn_encode_scratch_size(vocab, t.data, t.length);
-	void	   *scratch = MemoryContextAllocExtended(CurrentMemoryContext,
-													 scratch_size + 64, MCXT_ALLOC_HUGE);
+	const char *primary = _("could not divide the text into tokens");
+	size_t		scratch_size;
+	void	   *scratch;
 	size_t		n_tokens = 0;
 	bn_error	err;
 
+	if (bn_encode_scratch_size(vocab, t.data, t.length, &scratch_size, &bitnet_hooks,
+							   &err) != BN_OK)
+		BitnetReportError(&err, primary);
+	scratch = MemoryContextAllocExtended(CurrentMemoryContext, scratch_size + 64,
+										 MCXT_ALLOC_HUGE);
 	if (bn_encode(vocab, t.data, t.length, false, ids, max_tokens, &n_tokens, NULL,
 				  (void *) TYPEALIGN(64, scratch), scratch_size,
 				  &bitnet_hooks, &err) != BN_OK)
-		BitnetReportError(&err, _("could not divide the text into tokens"));
+		BitnetReportError(&err, primary);
 	pfree(scratch);
 	return n_tokens;
 }

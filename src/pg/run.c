@@ -200,10 +200,13 @@ find_stop(const BitnetRun *run, const StringInfo text, int from)
 	int			i;
 
 	for (at = from; at < text->len; at++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		for (i = 0; i < run->n_stops; i++)
 			if (run->stops[i].length <= (size_t) (text->len - at) &&
 				memcmp(text->data + at, run->stops[i].data, run->stops[i].length) == 0)
 				return at;
+	}
 	return -1;
 }
 
@@ -369,13 +372,18 @@ BitnetTokens
 BitnetChatTokens(const BitnetModel *model, const bn_message *messages, int n_messages)
 {
 	const bn_vocab *vocab = model->model.vocab;
-	size_t		scratch_size = bn_prompt_scratch_size(vocab, messages, n_messages);
-	void	   *scratch = alloc_aligned(CurrentMemoryContext, scratch_size);
+	const char *primary = _("could not divide the text into tokens");
+	size_t		scratch_size;
+	void	   *scratch;
 	BitnetTokens result = {NULL, 0};
 	size_t		room = 256;
 	size_t		n_tokens;
 	bn_error	err;
 
+	if (bn_prompt_scratch_size(vocab, messages, n_messages, &scratch_size, &bitnet_hooks,
+							   &err) != BN_OK)
+		BitnetReportError(&err, primary);
+	scratch = alloc_aligned(CurrentMemoryContext, scratch_size);
 	for (;;)
 	{
 		bn_status	status;
@@ -386,7 +394,7 @@ BitnetChatTokens(const BitnetModel *model, const bn_message *messages, int n_mes
 		if (status == BN_OK)
 			break;
 		if (status != BN_ERR_NOSPACE || n_tokens <= room)
-			BitnetReportError(&err, _("could not divide the text into tokens"));
+			BitnetReportError(&err, primary);
 		BitnetCheckLength(model, n_tokens, 0);
 		pfree(result.ids);
 		room = n_tokens;

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -265,9 +266,11 @@ add_parts(Round *round, BitnetText text)
 	while (rest.length > 0)
 	{
 		BitnetText	part = rest;
-		size_t		most = Max(1, BitnetTruncate(round->run->model->model.vocab, rest,
-												 round->budget.text));
+		size_t		most;
 
+		CHECK_FOR_INTERRUPTS();
+		most = Max(1, BitnetTruncate(round->run->model->model.vocab, rest,
+									 round->budget.text));
 		part.length = most < rest.length ? cut_place(rest, most) : most;
 		rest.data += part.length;
 		rest.length -= part.length;

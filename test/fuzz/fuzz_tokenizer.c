@@ -43,8 +43,8 @@ init(void)
 static bool
 use_text(const bn_vocab *v, const uint8_t *text, size_t length, bool special)
 {
-	size_t		scratch_size = bn_encode_scratch_size(v, (const char *) text, length);
-	void	   *scratch = malloc(scratch_size);
+	size_t		scratch_size;
+	void	   *scratch;
 	int32_t    *ids = malloc((length + 1) * sizeof(int32_t));
 	bn_utf8_stream stream = {{0}, 0};
 	size_t		n = 0;
@@ -53,6 +53,8 @@ use_text(const bn_vocab *v, const uint8_t *text, size_t length, bool special)
 	size_t		at = 0;
 	bool		same;
 
+	bn_encode_scratch_size(v, (const char *) text, length, &scratch_size, NULL, NULL);
+	scratch = malloc(scratch_size);
 	same = bn_encode(v, (const char *) text, length, special, ids, length + 1, &n, &consumed,
 					 scratch, scratch_size, NULL, NULL) == BN_OK && consumed == length;
 	bn_encode(v, (const char *) text, length, special, NULL, 0, &counted, NULL,
@@ -84,11 +86,13 @@ use_prompt(const bn_vocab *v, const uint8_t *text, size_t length)
 		{BN_ROLE_SYSTEM, (const char *) text, length / 3},
 		{BN_ROLE_USER, (const char *) text + length / 3, length - length / 3}
 	};
-	size_t		size = bn_prompt_scratch_size(v, messages, 2);
-	void	   *scratch = malloc(size);
+	size_t		size;
+	void	   *scratch;
 	int32_t    *ids = malloc((length + 64) * sizeof(int32_t));
 	size_t		n;
 
+	bn_prompt_scratch_size(v, messages, 2, &size, NULL, NULL);
+	scratch = malloc(size);
 	require(bn_prompt_chat(v, messages, 2, ids, length + 64, &n, scratch, size,
 						   NULL, NULL) == BN_OK);
 	free(ids);

@@ -34,12 +34,14 @@ use_vocabulary(const bn_vocab *vocab)
 	static const char text[] = "The cat's 1234 caf\xc3\xa9 \xff<|eot_id|>\n the";
 	int32_t		tokens[64];
 	size_t		n = 0;
-	size_t		scratch_size = bn_encode_scratch_size(vocab, text, sizeof(text) - 1);
-	void	   *scratch = malloc(scratch_size + 1);
+	size_t		scratch_size;
+	void	   *scratch;
 	int			special;
 	int32_t		i;
 	bn_error	err;
 
+	bn_encode_scratch_size(vocab, text, sizeof(text) - 1, &scratch_size, NULL, NULL);
+	scratch = malloc(scratch_size + 1);
 	for (special = 0; scratch && special < 2; special++)
 	{
 		if (bn_encode(vocab, text, sizeof(text) - 1, special, tokens, 64, &n, NULL,

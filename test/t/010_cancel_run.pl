@@ -29,6 +29,12 @@ my %phases = (
 	'scoring' => "SELECT bitnet_classify($long, '{a,b,c}')",
 	'a summary in parts' => "SELECT bitnet_summarize(repeat('long text ', 5000))",
 	'rows' => "SELECT count(bitnet_generate('row ' || i, 500)) FROM generate_series(1, 1000) i",
+	'many labels' =>
+	  "SELECT bitnet_classify('x', array_agg(i::text)) FROM generate_series(1, 400000) i",
+	'parts of a long text' => "SELECT bitnet_summarize(repeat('long text ', 8000000))",
+	'long stop strings' =>
+	  "SELECT bitnet_generate('x', 4000, stop => array_agg(repeat('~', 900) || i)) FROM generate_series(1, 1024) i",
+	'looking for the longest word' => "SELECT bitnet_generate('x', system => repeat('long text ', 12000000))",
 	'tokenising' => "SELECT bitnet_count_tokens(repeat('long text ', 20000000))");
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);

@@ -337,14 +337,17 @@ check_tokens(const char *what, const model_file *m, const char *prompt, size_t l
 			 const int32_t *ids, int n_ids)
 {
 	const bn_vocab *vocab = m->model.vocab;
-	size_t		scratch_size = bn_encode_scratch_size(vocab, prompt, length);
-	void	   *scratch = model_file_memory(scratch_size);
+	size_t		scratch_size;
+	void	   *scratch;
 	int32_t		tokens[1024];
 	size_t		n = 0;
 	bn_error	err = {0};
-	bn_status	status = bn_encode(vocab, prompt, length, false, tokens, 1024, &n, NULL,
-								   scratch, scratch_size, NULL, &err);
+	bn_status	status;
 
+	bn_encode_scratch_size(vocab, prompt, length, &scratch_size, NULL, NULL);
+	scratch = model_file_memory(scratch_size);
+	status = bn_encode(vocab, prompt, length, false, tokens, 1024, &n, NULL,
+					   scratch, scratch_size, NULL, &err);
 	ok(status == BN_OK && (int) n + 1 == n_ids && ids[0] == vocab->bos &&
 	   memcmp(tokens, ids + 1, n * sizeof(int32_t)) == 0,
 	   "%s: the prompt's %d tokens %s", what, n_ids, err.detail);

@@ -53,9 +53,11 @@ message(bn_role role, const char *text)
 static void
 make(prompt *p, const bn_vocab *v, const bn_message *messages, int n, size_t max)
 {
-	size_t		size = bn_prompt_scratch_size(v, messages, n);
-	void	   *scratch = malloc(size);
+	size_t		size;
+	void	   *scratch;
 
+	bn_prompt_scratch_size(v, messages, n, &size, NULL, NULL);
+	scratch = malloc(size);
 	p->status = bn_prompt_chat(v, messages, n, p->ids, max, &p->n, scratch, size, NULL, &p->err);
 	free(scratch);
 }
@@ -145,10 +147,12 @@ test_room(const bn_vocab *v)
 	for (size_t max = 0; max < whole.n; max++)
 	{
 		int32_t    *exact = malloc(max * sizeof(int32_t));
-		size_t		size = bn_prompt_scratch_size(v, chat, 2);
-		void	   *scratch = malloc(size);
+		size_t		size;
+		void	   *scratch;
 		size_t		n;
 
+		bn_prompt_scratch_size(v, chat, 2, &size, NULL, NULL);
+		scratch = malloc(size);
 		failed += bn_prompt_chat(v, chat, 2, exact, max, &n, scratch, size, NULL, NULL) != BN_ERR_NOSPACE ||
 			n != whole.n || memcmp(exact, whole.ids, max * sizeof(int32_t)) != 0;
 		free(exact);

@@ -41,10 +41,12 @@ static encoding
 encode_some(const bn_vocab *v, const char *text, size_t length, bool special, size_t max)
 {
 	encoding	e;
-	size_t		scratch_size = bn_encode_scratch_size(v, text, length);
-	void	   *scratch = malloc(scratch_size);
+	size_t		scratch_size;
+	void	   *scratch;
 	char	   *exact = malloc(length + 1);
 
+	bn_encode_scratch_size(v, text, length, &scratch_size, NULL, NULL);
+	scratch = malloc(scratch_size);
 	memcpy(exact + 1, text, length);
 	e.ids = malloc(max * sizeof(int32_t) + 1);
 	e.status = bn_encode(v, exact + 1, length, special, e.ids, max, &e.n, &e.consumed,
@@ -191,12 +193,14 @@ test_properties(bn_vocab *const *vocabs)
 		char		text[512];
 		size_t		length = random_text(text, sizeof(text));
 		encoding	whole = encode_some(v, text, length, special, length + 1);
-		size_t		scratch_size = bn_encode_scratch_size(v, text, length);
-		void	   *scratch = malloc(scratch_size);
+		size_t		scratch_size;
+		void	   *scratch;
 		size_t		counted;
 		size_t		max = whole.n > 0 ? next_random() % (whole.n + 1) : 0;
 		encoding	part;
 
+		bn_encode_scratch_size(v, text, length, &scratch_size, NULL, NULL);
+		scratch = malloc(scratch_size);
 		broken_round_trips += whole.status != BN_OK || whole.consumed != length ||
 			!spells(v, whole.ids, whole.n, text, length);
 		broken_counts += bn_encode(v, text, length, special, NULL, 0, &counted, NULL,
@@ -253,7 +257,7 @@ test_scratch(const bn_vocab *v)
 
 	memset(text, 'q', 100);
 	text[100] = '!';
-	size = bn_encode_scratch_size(v, text, 101);
+	bn_encode_scratch_size(v, text, 101, &size, NULL, NULL);
 	for (size_t s = 0; s <= size; s++)
 	{
 		uint8_t    *scratch = malloc(s);
@@ -267,7 +271,8 @@ test_scratch(const bn_vocab *v)
 	}
 	ok(failed == 0 && smallest_good == 3200, "too little scratch memory is an error: %d of %d bytes needed",
 	   smallest_good, (int) size);
-	ok(bn_encode_scratch_size(v, "some words of usual length", 26) == 0,
+	ok(bn_encode_scratch_size(v, "some words of usual length", 26, &size, NULL, NULL) == BN_OK &&
+	   size == 0,
 	   "usual text needs no scratch memory");
 }
 
@@ -294,16 +299,22 @@ test_long_pieces(bn_vocab *const *vocabs)
 		free(e.ids);
 	}
 	{
-		size_t		scratch_size = bn_encode_scratch_size(vocabs[0], text, length);
-		void	   *scratch = malloc(scratch_size);
+		size_t		scratch_size;
+		void	   *scratch;
 		int			calls = 0;
 		bn_hooks	hooks = {stop_now, NULL, &calls};
 		size_t		n;
 		bn_error	err;
 
+		bn_encode_scratch_size(vocabs[0], text, length, &scratch_size, NULL, NULL);
+		scratch = malloc(scratch_size);
 		ok(bn_encode(vocabs[0], text, length, false, NULL, 0, &n, NULL, scratch, scratch_size,
 					 &hooks, &err) == BN_ERR_CANCELED && err.code == BN_ERR_CANCELED && calls == 1,
 		   "encoding stops when it is asked to");
+		calls = 0;
+		ok(bn_encode_scratch_size(vocabs[0], text, length, &scratch_size, &hooks, &err) ==
+		   BN_ERR_CANCELED && err.code == BN_ERR_CANCELED && calls == 1,
+		   "and so does the search for the longest piece");
 		free(scratch);
 	}
 	free(text);

@@ -267,10 +267,12 @@ use(bn_vocab *v, bn_vocab *intact)
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!";
 	int32_t		ids[256];
 	size_t		n = 0;
-	size_t		scratch_size = bn_encode_scratch_size(intact, text, sizeof(text) - 1);
-	void	   *scratch = malloc(scratch_size);
+	size_t		scratch_size;
+	void	   *scratch;
 	bool		in_range = true;
 
+	bn_encode_scratch_size(intact, text, sizeof(text) - 1, &scratch_size, NULL, NULL);
+	scratch = malloc(scratch_size);
 	for (int special = 0; special < 2; special++)
 	{
 		bn_encode(v, text, sizeof(text) - 1, special, ids, 256, &n, NULL,
