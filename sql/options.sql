@@ -9,6 +9,7 @@ SELECT e.* FROM unnest(ARRAY[
 	$$SELECT bitnet_generate('x', temperature => 'Infinity')$$,
 	$$SELECT bitnet_generate('x', stop => '{""}')$$,
 	$$SELECT bitnet_generate('x', stop => '{a,NULL}')$$,
+	$$SELECT bitnet_generate('x', stop => array_fill('s'::text, '{1025}'))$$,
 	$$SELECT bitnet_generate('x', system => 's', options => '{"raw": true}')$$,
 	$$SELECT bitnet_generate('x', options => '{"no_such_key": 1}')$$,
 	$$SELECT bitnet_generate('x', options => '{"max_tokens": 1}')$$,

@@ -18,6 +18,9 @@
 
 #include "options.h"
 
+/* After every token the answer is searched for all of them */
+#define MAX_STOPS 1024
+
 typedef enum ArgKind
 {
 	ARG_BOOL,					/* bool */
@@ -174,6 +177,11 @@ set_texts(BitnetArgs *args, const ArgSpec *spec, BitnetText *texts, int n)
 	for (i = 0; i < n; i++)
 		if (texts[i].data == NULL || texts[i].length == 0)
 			bad_value(spec);
+	if (spec->offset == offsetof(BitnetArgs, stops) && n > MAX_STOPS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("too many stop strings"),
+				 errdetail("There are %d of them, the limit is %d.", n, MAX_STOPS)));
 	*ARG_PTR(args, spec, BitnetText *) = texts;
 	if (spec->offset == offsetof(BitnetArgs, stops))
 		args->n_stops = n;
