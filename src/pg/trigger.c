@@ -118,30 +118,38 @@ bad_column_type(Relation rel, Form_pg_attribute att, const char *wanted)
 
 /*
  * How a vector becomes a value of the target column: as it is, or by a cast
- * that an INSERT would use too, such as that to pgvector's type.  Not for a
- * domain, whose constraints a cast does not check.
+ * that an INSERT would use too, such as that to pgvector's type.  That is one
+ * to the type below a domain, whose constraints are for the caller to check.
  */
 static Datum
-coerce_vector(Relation rel, Form_pg_attribute att, ArrayType *vector)
+coerce_vector(Relation rel, Form_pg_attribute att, ArrayType *vector, bool *isnull)
 {
+	LOCAL_FCINFO(fcinfo, 3);
+	FmgrInfo	flinfo;
+	int32		typmod = att->atttypmod;
+	Oid			type = getBaseTypeAndTypmod(att->atttypid, &typmod);
 	Oid			cast;
+	Datum		result;
 
-	if (get_typtype(att->atttypid) == TYPTYPE_DOMAIN)
-		bad_column_type(rel, att, _("real[]"));
-	switch (find_coercion_pathway(att->atttypid, FLOAT4ARRAYOID, COERCION_ASSIGNMENT, &cast))
+	*isnull = false;
+	switch (find_coercion_pathway(type, FLOAT4ARRAYOID, COERCION_ASSIGNMENT, &cast))
 	{
 		case COERCION_PATH_RELABELTYPE:
-			if (att->atttypid == FLOAT4ARRAYOID)
+			if (type == FLOAT4ARRAYOID)
 				return PointerGetDatum(vector);
 			break;
 		case COERCION_PATH_FUNC:
-			if (get_func_nargs(cast) == 1)
-				return OidFunctionCall1(cast, PointerGetDatum(vector));
-			if (get_func_nargs(cast) == 2)
-				return OidFunctionCall2(cast, PointerGetDatum(vector),
-										Int32GetDatum(att->atttypmod));
-			return OidFunctionCall3(cast, PointerGetDatum(vector),
-									Int32GetDatum(att->atttypmod), BoolGetDatum(false));
+			/* Not every function of a cast takes all of these arguments */
+			fmgr_info(cast, &flinfo);
+			InitFunctionCallInfoData(*fcinfo, &flinfo, get_func_nargs(cast), InvalidOid,
+									 NULL, NULL);
+			fcinfo->args[0].value = PointerGetDatum(vector);
+			fcinfo->args[1].value = Int32GetDatum(typmod);
+			fcinfo->args[2].value = BoolGetDatum(false);
+			fcinfo->args[0].isnull = fcinfo->args[1].isnull = fcinfo->args[2].isnull = false;
+			result = FunctionCallInvoke(fcinfo);
+			*isnull = fcinfo->isnull;
+			return result;
 		default:
 			break;
 	}
@@ -204,7 +212,7 @@ compute(FmgrInfo *flinfo, Relation rel, Form_pg_attribute att, BitnetFamily fami
 			if (model == NULL)
 				break;
 			vector = BitnetEmbed(model, args, &input, 1, &dimensions)[0];
-			return coerce_vector(rel, att, BitnetVectorArray(vector, dimensions));
+			return coerce_vector(rel, att, BitnetVectorArray(vector, dimensions), isnull);
 		default:
 			elog(ERROR, "unexpected function family: %d", (int) family);
 	}
@@ -285,6 +293,8 @@ bitnet_trigger(PG_FUNCTION_ARGS)
 	if (!isnull)
 		result = compute(fcinfo->flinfo, rel, target, family, &args,
 						 BitnetTextFromDatum(value), &result_null);
+	if (get_typtype(target->atttypid) == TYPTYPE_DOMAIN)
+		domain_check(result, result_null, target->atttypid, NULL, NULL);
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, &target_number,
 													 &result, &result_null));
 }
