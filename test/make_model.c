@@ -504,12 +504,14 @@ put_ternary(writer *w, const options *o, const tensor *t)
 	uint64_t	state = seed_for(o, t->name);
 	float		scale = (float) ((0.75 + 0.5 * next_uniform(&state)) /
 								 square_root((double) t->cols * 2 / 3));
-	uint64_t	n_blocks = t->cols * t->rows / 128;
+	uint64_t	left = t->cols * t->rows;
 
 	for (int i = 0; i < 81; i++)
 		bytes[i] = (uint8_t) (i / 27 << 6 | i / 9 % 3 << 4 | i / 3 % 3 << 2 | i % 3);
-	for (uint64_t b = 0; b < n_blocks; b++)
+	while (left > 0)
 	{
+		int			block_values = left < 128 ? (int) left : 128;
+
 		for (int i = 0; i < 32; i += 4)
 		{
 			uint64_t	r = next_random(&state);
@@ -524,11 +526,12 @@ put_ternary(writer *w, const options *o, const tensor *t)
 			uint8_t		values[128 * 4];
 			size_t		n = 0;
 
-			for (int j = 0; j < 128; j++)
+			for (int j = 0; j < block_values; j++)
 				n += store_float(values + n, t->type,
 								 scale * (float) ((block[j % 32] >> (6 - j / 32 * 2) & 3) - 1));
 			put(w, values, n);
 		}
+		left -= (uint64_t) block_values;
 	}
 	if (t->type->id == 36)
 	{

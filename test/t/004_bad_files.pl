@@ -51,7 +51,7 @@ like(error_of("SET bitnet.model = '../good'"), qr/ERROR:  22023: invalid value f
 
 # Files
 write_file('empty', '');
-like(error_of("SELECT bitnet_load('empty')"), qr/ERROR:  XX001: could not load model file "\Q$models\E\/empty.gguf"/,
+like(error_of("SELECT bitnet_load('empty')"), qr/ERROR:  XX001: could not load model file "\Q$models\E\/empty.gguf".*HINT:  The file is incomplete\./s,
 	'empty file');
 write_file('text', "Once upon a time there was a model, but not here.\n" x 10);
 like(error_of("SELECT bitnet_load('text')"), qr/ERROR:  XX001: could not load model file.*DETAIL:  /s,
@@ -64,7 +64,7 @@ like(error_of("SELECT bitnet_load('pipe')"), qr/ERROR:  42809: could not load mo
 	'a pipe');
 write_file('secret', $good);
 chmod 0, "$models/secret.gguf";
-like(error_of("SELECT bitnet_load('secret')"), qr/ERROR:  42501: could not load model file.*DETAIL:  Permission denied/s,
+like(error_of("SELECT bitnet_load('secret')"), qr/ERROR:  42501: could not load model file.*DETAIL:  Permission denied\..*HINT:  The server's operating system user must/s,
 	'a file that the server may not read');
 symlink 'nowhere', "$models/dangling.gguf";
 like(error_of("SELECT bitnet_load('dangling')"), qr/ERROR:  42704: model "dangling" does not exist/,
@@ -83,6 +83,13 @@ for my $part (1 .. 20)
 	last if $whole;
 }
 is($whole, 0, 'a file that was cut is refused, wherever that was');
+
+# The smallest there can be is whole
+make_model("$models/tiny.gguf",
+	qw(--layers 1 --hidden 2 --heads 1 --kv 1 --ffn 1 --vocab 300 --type f32));
+is(error_of("SELECT bitnet_load('tiny'); SELECT bitnet_generate('x', 3, model => 'tiny')"), '',
+	'a tiny model is a model');
+is(error_of("SELECT bitnet_unload('tiny')"), '', 'which can be unloaded');
 
 # Other users learn names of files but not where they are
 $session->query_safe(q{CREATE ROLE reader; GRANT EXECUTE ON FUNCTION bitnet_load TO reader; SET ROLE reader});
