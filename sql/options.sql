@@ -12,6 +12,7 @@ SELECT e.* FROM unnest(ARRAY[
 	$$SELECT bitnet_generate('x', stop => array_fill('s'::text, '{1025}'))$$,
 	$$SELECT bitnet_generate('x', system => 's', options => '{"raw": true}')$$,
 	$$SELECT bitnet_generate('x', options => '{"no_such_key": 1}')$$,
+	$$SELECT bitnet_generate('x', options => jsonb_build_object(repeat('é', 100000), 1))$$,
 	$$SELECT bitnet_generate('x', options => '{"max_tokens": 1}')$$,
 	$$SELECT bitnet_generate('x', options => '[]')$$,
 	$$SELECT bitnet_generate('x', options => '1')$$,
@@ -26,6 +27,8 @@ SELECT e.* FROM unnest(ARRAY[
 	$$SELECT bitnet_generate('x', options => '{"min_p": 2}')$$,
 	$$SELECT bitnet_generate('x', options => '{"repeat_penalty": 0}')$$,
 	$$SELECT bitnet_generate('x', options => '{"repeat_penalty": 1e400}')$$,
+	$$SELECT bitnet_generate('x', options => '{"repeat_penalty": 1e-300}')$$,
+	$$SELECT bitnet_generate('x', options => '{"repeat_penalty": 100.1}')$$,
 	$$SELECT bitnet_generate('x', options => '{"raw": 1}')$$,
 	$$SELECT bitnet_generate(ARRAY['x'], options => '{"raw": {}}')$$,
 	$$SELECT bitnet_generate('x', 1, options => '{"top_k": 3.0, "top_p": 0.5, "min_p": 0}')$$,
@@ -46,6 +49,10 @@ SELECT e.* FROM unnest(ARRAY[
 -- A model that is not there
 SELECT code, message, hint FROM error_of(
 	$$SELECT bitnet_generate('x', model => 'no_such_model')$$);
+SELECT code, message, hint FROM error_of(
+	$$SELECT bitnet_generate('x', model => 'default.gguf')$$);
+SELECT code, message, detail FROM error_of(
+	$$SELECT bitnet_generate('x', model => repeat('é', 100000))$$);
 
 -- Messages
 SELECT e.* FROM unnest(ARRAY[

@@ -9,6 +9,7 @@
  */
 #include "sampler.h"
 
+#include <float.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -154,11 +155,15 @@ penalize(float *logits, int32_t vocab_size, double penalty,
 	for (i = 0; i < n_prompt + n_output; i++)
 	{
 		int32_t		token = i < n_prompt ? prompt[i] : output[i - n_prompt];
+		double		logit;
 
 		if (seen[token])
 			continue;
 		seen[token] = 1;
-		logits[token] = (float) (logits[token] > 0 ? logits[token] / penalty : logits[token] * penalty);
+		logit = logits[token] > 0 ? logits[token] / penalty : logits[token] * penalty;
+
+		/* infinite ones would have a difference that is no number */
+		logits[token] = (float) (logit > FLT_MAX ? FLT_MAX : logit < -FLT_MAX ? -FLT_MAX : logit);
 	}
 }
 

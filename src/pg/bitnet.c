@@ -39,6 +39,7 @@ char	   *bitnet_model_directory = NULL;
 char	   *bitnet_model = NULL;
 char	   *bitnet_kernel = NULL;
 char	   *bitnet_preload_models = NULL;
+bool		bitnet_preload_ignored = false;
 int			bitnet_max_tokens = 256;
 int			bitnet_max_tokens_limit = 4096;
 int			bitnet_threads = 0;
@@ -149,6 +150,13 @@ define_settings(void)
 								   "Models to load when the server starts, separated by commas.",
 								   NULL, &bitnet_preload_models, "",
 								   PGC_POSTMASTER, GUC_LIST_INPUT, NULL, NULL, NULL);
+	else
+	{
+		/* The configuration file's value, which goes away with the next call */
+		const char *ignored = GetConfigOption("bitnet.preload_models", true, false);
+
+		bitnet_preload_ignored = ignored != NULL && ignored[0] != '\0';
+	}
 	MarkGUCPrefixReserved("bitnet");
 }
 

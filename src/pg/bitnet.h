@@ -17,6 +17,7 @@ extern char *bitnet_model_directory;	/* may be empty: only the installed one */
 extern char *bitnet_model;				/* bitnet.model */
 extern char *bitnet_kernel;				/* "auto" or a kernel table's name */
 extern char *bitnet_preload_models;
+extern bool bitnet_preload_ignored;		/* it is set, but this is not preloaded */
 extern int	bitnet_max_tokens;			/* default of max_tokens */
 extern int	bitnet_max_tokens_limit;	/* most that max_tokens may be */
 extern int	bitnet_threads;				/* 0: half the processors */

@@ -31,6 +31,7 @@
 #include "../core/kv.h"
 #include "../core/step.h"
 #include "bitnet.h"
+#include "loader.h"
 #include "registry.h"
 
 PG_FUNCTION_INFO_V1(bitnet_check);
@@ -215,6 +216,20 @@ check_cache(ReturnSetInfo *rsinfo, const BitnetModel *model)
 			   bitnet_kv_cache_size, one);
 }
 
+/* Is the model in what min_dynamic_shared_memory reserves? */
+static bool
+is_in_main_region(const BitnetModel *model)
+{
+	BitnetModelInfo *info = palloc(sizeof(BitnetModelInfo) * BITNET_MAX_MODELS);
+	int			n = BitnetListModels(info);
+	int			i;
+
+	for (i = 0; i < n; i++)
+		if (info[i].generation == model->generation)
+			return BitnetSegmentIsMain(info[i].handle);
+	return false;
+}
+
 /* Where models live: of what kind that memory is, and how much is left. */
 static void
 check_shared_memory(ReturnSetInfo *rsinfo, const BitnetModel *model)
@@ -222,7 +237,11 @@ check_shared_memory(ReturnSetInfo *rsinfo, const BitnetModel *model)
 	const char *kind = GetConfigOption("dynamic_shared_memory_type", false, false);
 	struct statvfs fs;
 
-	if (strcmp(kind, "posix") != 0)
+	if (model != NULL && is_in_main_region(model))
+		report(rsinfo, "shared memory", "ok", NULL,
+			   "the model is in the main region, min_dynamic_shared_memory is %s",
+			   GetConfigOptionByName("min_dynamic_shared_memory", NULL, false));
+	else if (strcmp(kind, "posix") != 0)
 		report(rsinfo, "shared memory", strcmp(kind, "mmap") == 0 ? "warning" : "ok",
 			   strcmp(kind, "mmap") == 0 ?
 			   "Set \"dynamic_shared_memory_type\" to \"posix\": models in files are read more slowly." : NULL,
@@ -252,6 +271,10 @@ check_settings(ReturnSetInfo *rsinfo)
 		report(rsinfo, "settings", "ok", NULL,
 			   "answers have up to %d tokens, at most %d on request", bitnet_max_tokens,
 			   bitnet_max_tokens_limit);
+	if (bitnet_preload_ignored)
+		report(rsinfo, "preload", "warning",
+			   "Add \"bitnet\" to \"shared_preload_libraries\" and restart the server.",
+			   "bitnet.preload_models is set, but the library was not there when the server started");
 }
 
 Datum

@@ -261,7 +261,7 @@ report_progress(void *ctx, uint64_t done, uint64_t total)
 	progress->reported = now;
 	HOLD_INTERRUPTS();
 	ereport(MyBackendType == B_BG_WORKER && !IsParallelWorker() ? LOG : NOTICE,
-			(errmsg("loading model \"%s\": %d %%", progress->name,
+			(errmsg("bitnet: loading model \"%s\": %d %%", progress->name,
 					(int) ((double) done / (double) total * 100))));
 	RESUME_INTERRUPTS();
 }

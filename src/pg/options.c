@@ -13,6 +13,7 @@
 #include <limits.h>
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
@@ -77,8 +78,8 @@ static const ArgSpec arg_specs[] = {
 	"greater than 0 and at most 1", IN_SAMPLING, NULL},
 	{"min_p", ARG_REAL, offsetof(BitnetArgs, min_p), 0, 1, false,
 	"between 0 and 1", IN_SAMPLING, NULL},
-	{"repeat_penalty", ARG_REAL, offsetof(BitnetArgs, repeat_penalty), 0, DBL_MAX, true,
-	"finite and greater than 0", IN_SAMPLING, NULL},
+	{"repeat_penalty", ARG_REAL, offsetof(BitnetArgs, repeat_penalty), 0.01, 100, false,
+	"between 0.01 and 100", IN_SAMPLING, NULL},
 	{"stop", ARG_TEXTS, offsetof(BitnetArgs, stops), 0, 0, false,
 	"a list of strings that are not empty", IN(BITNET_TRIGGER_GENERATE), NULL},
 	{"system", ARG_TEXT, offsetof(BitnetArgs, system), 0, 0, false,
@@ -387,7 +388,8 @@ unknown_option(const char *key, int length, BitnetFamily family)
 			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", arg_specs[i].name);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unrecognized option \"%s\"", pnstrdup(key, length)),
+			 errmsg("unrecognized option \"%.*s\"",
+					pg_mbcliplen(key, length, NAMEDATALEN - 1), key),
 			 errhint("Valid options are: %s.", valid.data)));
 }
 

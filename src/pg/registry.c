@@ -27,6 +27,7 @@
 #include "common/hashfn.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
@@ -146,13 +147,18 @@ check_name(const char *name)
 	if (complaint)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid model name \"%s\"", name),
+				 errmsg("invalid model name \"%.*s\"",
+						pg_mbcliplen(name, strlen(name), NAMEDATALEN - 1), name),
 				 errdetail("%s", complaint)));
 }
 
 static void
 report_unknown_model(const char *name)
 {
+	const char *extension = ".gguf";
+	size_t		length = strlen(name);
+	bool		is_file_name = length > strlen(extension) &&
+		strcmp(name + length - strlen(extension), extension) == 0;
 	StringInfoData where;
 	List	   *directories;
 	ListCell   *cell;
@@ -172,6 +178,7 @@ report_unknown_model(const char *name)
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("model \"%s\" does not exist", name),
 			 errdetail("There is no file \"%s.gguf\" in %s.", name, where.data),
+			 is_file_name ? errhint("Leave out \"%s\".", extension) :
 			 errhint("SELECT name FROM bitnet_models lists the models that can be used.")));
 }
 
@@ -487,6 +494,20 @@ set_rejected(Slot *slot, const BitnetFileIdentity *file)
 	LWLockRelease(&registry->lock);
 }
 
+/* What to do about the common troubles with files */
+static void
+add_file_hint(bn_error *err)
+{
+	const char *hint = NULL;
+
+	if (err->code == BN_ERR_TRUNCATED)
+		hint = "The file is incomplete.  Download it again and compare its size.";
+	else if (err->code == BN_ERR_IO && (err->sys_errno == EACCES || err->sys_errno == EPERM))
+		hint = "The server's operating system user must be able to read it.";
+	if (hint && err->hint[0] == '\0')
+		strlcpy(err->hint, hint, sizeof(err->hint));
+}
+
 /*
  * Does the work of load_model() while the model is locked and its slot ours.
  */
@@ -529,6 +550,7 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode)
 					 errhint("The model as it was loaded before stays in use.")));
 			return false;
 		}
+		add_file_hint(&err);
 		BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), shown_path(path)));
 	}
 	publish(slot, path, &image, m);

@@ -332,7 +332,13 @@ BitnetRunRequests(BitnetRun *run)
 	share_beginnings(run, limits.kv_bytes);
 	if (bn_schedule_size(&run->model->model, run->requests, run->n_requests, &limits,
 						 &size, &err) != BN_OK)
+	{
+		/* That the context is long enough has been checked */
+		if (err.code == BN_ERR_LIMIT)
+			strlcpy(err.hint, "Raise \"bitnet.kv_cache_size\", shorten the text or lower \"max_tokens\".",
+					sizeof(err.hint));
 		BitnetReportError(&err, primary);
+	}
 
 	memory = alloc_aligned(run->context, size);
 	if (bn_schedule_init(&schedule, memory, size, &run->model->model, kernels,
@@ -450,6 +456,9 @@ BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("input is too long for model \"%s\"", model->name),
+				 n_more == 0 ?
+				 errdetail("The input has %lld tokens; the model's context is %d tokens.",
+						   (long long) n_tokens, context) :
 				 errdetail("The input has %lld tokens and needs room for %lld more; the model's context is %d tokens.",
 						   (long long) n_tokens, (long long) n_more, context),
 				 errhint("Shorten the text, with bitnet_truncate for example.")));

@@ -29,6 +29,8 @@ like($node->safe_psql('postgres', "SELECT bitnet_count_tokens('Hello')"), qr/^\d
 	'the default model answers without preparation');
 like(slurp_file($node->logfile), qr/WARNING:  invalid configuration parameter name "bitnet.preload_models"/,
 	'preload_models has no effect without preloading, and the log says so');
+like($node->safe_psql('postgres', "SELECT status, hint FROM bitnet_check() WHERE item = 'preload'"),
+	qr/^warning\|Add "bitnet" to "shared_preload_libraries"/, 'and so does bitnet_check');
 is($node->safe_psql('postgres', q{
 	LOAD '$libdir/bitnet';
 	SELECT string_agg(name || ' ' || context, ', ' ORDER BY name) FROM pg_settings WHERE name LIKE 'bitnet.%'}),

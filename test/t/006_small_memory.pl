@@ -65,11 +65,19 @@ rename "$models/large.new", "$models/small.gguf" or die;
 like($err, qr/not enough shared memory/, 'a successor that does not fit is an error once');
 is($node->safe_psql('postgres', $use), 't', 'and the model stays in use');
 
+# Nor is the cache large enough for all that the context has room for
+($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose
+	SELECT bitnet_generate('x', 2000, model => 'default')");
+like($err, qr/ERROR:  54000: .*HINT:  Raise "bitnet.kv_cache_size", shorten the text or lower "max_tokens"\./s,
+	'a cache that is too small is an error that says what to do');
+
 # The hint is right
 $node->append_conf('postgresql.conf', "min_dynamic_shared_memory = ${wanted}MB\n");
 $node->restart;
 is($node->safe_psql('postgres', "SELECT bitnet_load('large'); SELECT storage FROM bitnet_models WHERE name = 'large'"),
 	"t\nmain region", 'what the hint says helps');
+is($node->safe_psql('postgres', "SELECT status FROM bitnet_check() WHERE item = 'shared memory'"), 'ok',
+	'and a small /dev/shm is no reason to warn then');
 
 $node->stop;
 done_testing();
