@@ -600,8 +600,10 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 			const uint8_t *w1 = g + 1 < group_end ? w0 + group_bytes : w0;
 
 			memset(sums, 0, (size_t) n * PAIR_ROWS * sizeof(int32_t));
-			if (n <= TILE_TOKENS)
-				few_tokens(sums, w0, w1, n_blocks, q + t0 * ldq, ldq, n);
+			if (n <= 2 * TILE_TOKENS)
+				for (int t = 0; t < n; t += TILE_TOKENS)
+					few_tokens(sums + t * PAIR_ROWS, w0, w1, n_blocks, q + (t0 + t) * ldq, ldq,
+							   n - t < TILE_TOKENS ? n - t : TILE_TOKENS);
 			else
 				many_tokens(sums, w0, w1, n_blocks, q + t0 * ldq, ldq, n);
 
