@@ -152,6 +152,15 @@ test_sampler(void)
 		ok(bn_sample(&penal, copy, N, seen, 2, seen + 2, 2, scratch) == 7 &&
 		   copy[1] == copy[3] && fabs(copy[1] - 2.0 / 1.5) < 1e-6,
 		   "a repeat penalty counts each token once");
+
+		penal.repeat_penalty = 0.01;
+		penal.temperature = 1;
+		memcpy(copy, logits, sizeof(copy));
+		copy[1] = copy[3] = 3e38f;
+		copy[2] = -3e38f;
+		i = bn_sample(&penal, copy, N, seen, 2, seen + 2, 2, scratch);
+		ok((i == 1 || i == 3) && isfinite(copy[1]) && isfinite(copy[3]),
+		   "a repeat penalty keeps logits finite");
 	}
 	{
 		bn_candidate top[4];
