@@ -277,9 +277,9 @@ run_steps(const model_file *m, const bn_kernels *kernels, int threads, int chunk
 
 		for (k = 0; k < chunk && done + k < n; k++)
 			entries[k] = (bn_step_entry) {
-				&seq, done + k, tokens[done + k],
-				logits + (size_t) (done + k) * (size_t) c->vocab_size,
-				hidden + (size_t) (done + k) * (size_t) c->d_model
+				.sequence = &seq, .position = done + k, .token = tokens[done + k],
+				.logits = logits + (size_t) (done + k) * (size_t) c->vocab_size,
+				.hidden = hidden + (size_t) (done + k) * (size_t) c->d_model
 			};
 		status = bn_step(engine, entries, k, NULL, NULL);
 		done += k;

@@ -88,7 +88,10 @@ prompt_logits(const model_file *m, const bn_kernels *kernels, const int32_t *tok
 	bn_status	status = bn_sequence_reserve(kv, &seq, n);
 
 	for (int i = 0; i < n; i++)
-		entries[i] = (bn_step_entry) {&seq, i, tokens[i], i + 1 == n ? logits : NULL, NULL};
+		entries[i] = (bn_step_entry) {
+			.sequence = &seq, .position = i, .token = tokens[i],
+			.logits = i + 1 == n ? logits : NULL
+		};
 	if (status == BN_OK)
 		status = bn_step(engine, entries, n, NULL, &err);
 	if (status != BN_OK)
