@@ -21,6 +21,7 @@
  */
 #include "schedule.h"
 
+#include <fenv.h>
 #include <math.h>
 #include <string.h>
 
@@ -627,8 +628,8 @@ take_result(bn_schedule *s, const bn_step_entry *entry, bn_request *r)
 	}
 }
 
-bn_status
-bn_schedule_step(bn_schedule *s, const bn_hooks *hooks, bn_error *err)
+static bn_status
+run_step(bn_schedule *s, const bn_hooks *hooks, bn_error *err)
 {
 	int			n;
 	int			i;
@@ -650,4 +651,23 @@ bn_schedule_step(bn_schedule *s, const bn_hooks *hooks, bn_error *err)
 	for (i = 0; i < n; i++)
 		take_result(s, &s->entries[i], &s->requests[s->entry_request[i]]);
 	return BN_OK;
+}
+
+/*
+ * Other code in the process may have changed the rounding mode or, as libraries
+ * built with fast-math do, flush small numbers to zero.  Results must not
+ * depend on that.  Threads begin with the environment of the thread that
+ * creates them.
+ */
+bn_status
+bn_schedule_step(bn_schedule *s, const bn_hooks *hooks, bn_error *err)
+{
+	fenv_t		environment;
+	bn_status	status;
+
+	fegetenv(&environment);
+	fesetenv(FE_DFL_ENV);
+	status = run_step(s, hooks, err);
+	fesetenv(&environment);
+	return status;
 }

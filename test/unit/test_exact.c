@@ -12,6 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <fenv.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,6 +224,24 @@ check_batch(const model_file *m, const bn_kernels *kernels, int n, bool share, i
 	check_same(results, n, n_prefilled, what);
 }
 
+/* In a process whose arithmetic somebody has changed, and wants changed. */
+static void
+check_foreign_arithmetic(const model_file *m, const bn_kernels *kernels)
+{
+	static result results[N_REQUESTS];
+	bn_schedule_limits limits = {N_REQUESTS, 32, 2, LARGE_CACHE};
+	int64_t		n_prefilled;
+	int			rounding;
+
+	memset(results, 0, sizeof(results));
+	fesetround(FE_UPWARD);
+	n_prefilled = run_together(m, kernels, 0, FEW, true, &limits, results);
+	rounding = fegetround();
+	fesetround(FE_TONEAREST);
+	check_same(results, FEW, n_prefilled, "rounding upward outside");
+	ok(rounding == FE_UPWARD, "the caller's rounding mode is left alone");
+}
+
 /* Something must have happened that could differ. */
 static void
 check_expected(void)
@@ -374,6 +393,7 @@ test_model(const char *options, bool all_ways)
 				check_batch(&m, best, n, true, threads, chunks[i], N_REQUESTS, LARGE_CACHE);
 			}
 		}
+		check_foreign_arithmetic(&m, best);
 		check_batch(&m, best, N_REQUESTS, true, 2, 33, 5, LARGE_CACHE);
 		check_batch(&m, best, N_REQUESTS, true, 2, 64, N_REQUESTS, small_cache);
 		check_batch(&m, best, N_REQUESTS, false, 2, 64, N_REQUESTS, small_cache);
