@@ -26,7 +26,7 @@ SHLIB_EXPORTS = build/exports.txt
 BITNET_VERSION := $(shell sed -n "s/^default_version = .\(.*\)./\1/p" bitnet.control)
 PG_CPPFLAGS = -DBITNET_VERSION=\"$(BITNET_VERSION)\"
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare
-EXTRA_CLEAN = build tmp_check models/default.gguf
+EXTRA_CLEAN = build tmp_check
 
 # Just-in-time inlining has nothing to gain here, and clang would need the
 # kernels' flags as well.
@@ -91,12 +91,6 @@ $(BUILD)/make_model: $(BUILD)/test/make_model.o $(CORE_ARCHIVE)
 unit-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(BUILD)/make_model
 tools: $(BUILD)/make_model
 
-# The default model
-
-models/default.gguf: | $(BUILD)/make_model
-	@mkdir -p $(@D)
-	$(BUILD)/make_model $@
-
 ifneq ($(PG_CONFIG_FOUND),)
 
 # Only what PostgreSQL looks up by name leaves the module.
@@ -108,7 +102,6 @@ build/exports.txt: $(PG_SOURCES) Makefile
 
 $(PG_SOURCES:.c=.o): $(wildcard src/pg/*.h src/core/*.h kernels/*.h) Makefile
 
-all: models/default.gguf
 install: install-model
 uninstall: uninstall-model
 .PHONY: install-model uninstall-model

@@ -24,7 +24,7 @@ SELECT context_length AS context FROM bitnet_models WHERE name = 'default' \gset
 SELECT bitnet_count_tokens(t) > :context AS long, words(bitnet_summarize(t, 10)) <= 10 AS limited
 FROM unnest(ARRAY[
 	repeat('One sentence follows another. ', :context / 5),
-	repeat(E'A paragraph.\n\nIt ends', :context / 7),
+	repeat(E'A paragraph.\n\nIt ends', :context / 3),
 	repeat('日本語。', :context / 8),
 	repeat('x0', :context * 2 / 3)]) t;
 
