@@ -18,7 +18,7 @@ my $node = start_server('run', conf => "bitnet.kv_cache_size = 256MB\n");
 my $models = $node->basedir . '/models';
 
 make_model("$models/slow.gguf",
-	qw(--layers 8 --hidden 1024 --ffn 4096 --heads 16 --kv 4 --vocab 2000 --ctx 4096));
+	qw(--layers 24 --hidden 1024 --ffn 4096 --heads 16 --kv 4 --vocab 2000 --ctx 4096));
 
 my $long = "repeat('long text ', 700)";
 my %phases = (
@@ -30,7 +30,7 @@ my %phases = (
 	'a summary in parts' => "SELECT bitnet_summarize(repeat('long text ', 5000))",
 	'rows' => "SELECT count(bitnet_generate('row ' || i, 500)) FROM generate_series(1, 1000) i",
 	'many labels' =>
-	  "SELECT bitnet_classify('x', array_agg(i::text)) FROM generate_series(1, 400000) i",
+	  "SELECT bitnet_classify('x', array_agg(i::text)) FROM generate_series(1, 3000000) i",
 	'parts of a long text' => "SELECT bitnet_summarize(repeat('long text ', 8000000))",
 	'long stop strings' =>
 	  "SELECT bitnet_generate('x', 4000, stop => array_agg(repeat('~', 900) || i)) FROM generate_series(1, 1024) i",
