@@ -309,16 +309,17 @@ bn_schedule_init(bn_schedule **schedule, void *memory, size_t size,
 				 const bn_schedule_limits *limits, bn_error *err)
 {
 	bn_schedule *s = memory;
+	bn_schedule measured;
 	schedule_plan plan;
 	size_t		needed;
 	int			i;
 
-	BN_TRY(bn_schedule_size(model, requests, n_requests, limits, &needed, err));
+	BN_TRY(make_plan(model, requests, n_requests, limits, &plan, err));
+	needed = lay_out(&measured, NULL, model, &plan);
 	if (size < needed)
 		return bn_fail(err, BN_ERR_NOSPACE, BN_NO_OFFSET,
 					   "%lu bytes of memory where %lu are needed",
 					   (uint64_t) size, (uint64_t) needed);
-	BN_TRY(make_plan(model, requests, n_requests, limits, &plan, err));
 	memset(s, 0, sizeof(*s));
 	s->plan = plan;
 	lay_out(s, memory, model, &plan);

@@ -23,9 +23,6 @@
 #include "prompts.h"
 #include "run.h"
 
-/* Tokens by which joining a prompt and a text may exceed the sum of both. */
-#define JOIN_TOKENS 8
-
 PG_FUNCTION_INFO_V1(bitnet_classify);
 PG_FUNCTION_INFO_V1(bitnet_classify_scores);
 
@@ -130,7 +127,7 @@ add_label_requests(BitnetRun *run, const BitnetArgs *args, BitnetText input,
 	if (args->on_overflow == BITNET_OVERFLOW_TRUNCATE)
 	{
 		BitnetText	nothing = {"", 0};
-		int32		frame = classify_tokens(model, args, nothing).n + longest + JOIN_TOKENS;
+		int32		frame = classify_tokens(model, args, nothing).n + longest + BITNET_JOIN_TOKENS;
 
 		BitnetCheckLength(model, frame, 1);
 		input.length = BitnetTruncate(model->model.vocab, input,

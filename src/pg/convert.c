@@ -113,16 +113,6 @@ BitnetTextFromDatum(Datum value)
 	return result;
 }
 
-BitnetText
-BitnetTextFromCString(const char *s)
-{
-	BitnetText	result;
-
-	result.data = s;
-	result.length = strlen(s);
-	return result;
-}
-
 /* The server's form of UTF-8 text that its encoding may not be able to hold. */
 static text *
 convert_lossy(const char *utf8, size_t length)

@@ -38,7 +38,6 @@ typedef struct BitnetTokens
  * of encoding SQL_ASCII bytes pass as they are, valid or not.
  */
 extern BitnetText BitnetTextFromDatum(Datum value);
-extern BitnetText BitnetTextFromCString(const char *s);
 
 /*
  * A text value from UTF-8.  What the model says may hold characters that the

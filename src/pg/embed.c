@@ -30,12 +30,14 @@ shorten(const float *vector, int n)
 {
 	float	   *result = palloc(sizeof(float) * n);
 	double		sum = 0;
+	double		length;
 	int			i;
 
 	for (i = 0; i < n; i++)
 		sum += (double) vector[i] * vector[i];
+	length = sqrt(sum);
 	for (i = 0; i < n; i++)
-		result[i] = sum > 0 ? (float) (vector[i] / sqrt(sum)) : 0;
+		result[i] = length > 0 ? (float) (vector[i] / length) : 0;
 	return result;
 }
 

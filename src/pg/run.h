@@ -22,6 +22,9 @@
 #include "convert.h"
 #include "registry.h"
 
+/* Tokens by which joining a prompt and a text may exceed the sum of both. */
+#define BITNET_JOIN_TOKENS 8
+
 typedef struct BitnetOutput
 {
 	StringInfoData text;		/* UTF-8 so far; data NULL before the first token */

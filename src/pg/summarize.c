@@ -30,9 +30,6 @@
 #define TOKENS_PER_WORD 4
 #define EXTRA_TOKENS 16
 
-/* Tokens by which joining a prompt and a text may exceed the sum of both. */
-#define JOIN_TOKENS 8
-
 /* A context that leaves less than this for text and summary is of no use. */
 #define LEAST_ROOM 64
 
@@ -89,7 +86,7 @@ make_budget(const BitnetModel *model, const BitnetArgs *args)
 	int			room;
 
 	BitnetCheckLength(model, frame.n, LEAST_ROOM);
-	room = model->model.config->context_length - frame.n - JOIN_TOKENS;
+	room = model->model.config->context_length - frame.n - BITNET_JOIN_TOKENS;
 	if (args->max_tokens > 0)
 		budget.summary = args->max_tokens;
 	else
