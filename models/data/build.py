@@ -4,7 +4,8 @@
     vocab.json                tokens, types, merges, bos, eos, eot
     pretrain.bin sft.bin      records: uint32 n, uint16 tokens[n], uint8 target[n]
     dpo.bin                   pairs of such records, chosen and rejected
-    valid_pretrain.bin valid_sft.bin valid_dpo.bin
+    embed.bin                 pairs of texts on one topic; target[0] is its number
+    valid_*.bin               the same of other seeds
 
 All numbers are little-endian.  target[i] is 1 where predicting token i counts
 in the loss.  The same seed gives the same bytes.
@@ -27,7 +28,7 @@ import prose
 import tasks
 from grammar import TRAIN, seeded
 
-MAX_TOKENS = 384
+MAX_TOKENS = 512
 
 
 class Encoder:
@@ -137,12 +138,24 @@ def write_dpo(enc, path, rng, n_pairs):
     out.close()
 
 
+def write_embed(enc, path, rng, n_tokens):
+    out = Output(path)
+    while out.tokens < n_tokens:
+        pair, topic = mixture.embedding_pair(rng, TRAIN)
+        encoded = [[enc.vocab.bos] + enc.vocab.encode(text) for text in pair]
+        if max(len(tokens) for tokens in encoded) <= MAX_TOKENS:
+            for tokens in encoded:
+                out.write(tokens, [topic] + [0] * (len(tokens) - 1))
+    out.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "train"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pretrain", type=int, default=5000000, help="tokens of pretrain.bin")
-    parser.add_argument("--sft", type=int, default=14000000, help="tokens of sft.bin")
+    parser.add_argument("--pretrain", type=int, default=12000000, help="tokens of pretrain.bin")
+    parser.add_argument("--sft", type=int, default=32000000, help="tokens of sft.bin")
+    parser.add_argument("--embed", type=int, default=8000000, help="tokens of embed.bin")
     parser.add_argument("--dpo", type=int, default=10000, help="pairs of dpo.bin")
     parser.add_argument("--vocab", help="a vocab.json to use instead of learning one")
     parser.add_argument("--vocab-texts", type=int, default=20000)
@@ -168,6 +181,8 @@ def main():
     write_pretrain(enc, path("valid_pretrain.bin"), seeded(args.seed, "valid_pretrain"), 60000, held)
     write_sft(enc, path("valid_sft.bin"), seeded(args.seed, "valid_sft"), 100000)
     write_dpo(enc, path("valid_dpo.bin"), seeded(args.seed, "valid_dpo"), 200)
+    write_embed(enc, path("valid_embed.bin"), seeded(args.seed, "valid_embed"), 60000)
+    write_embed(enc, path("embed.bin"), seeded(args.seed, "embed"), args.embed)
     write_dpo(enc, path("dpo.bin"), seeded(args.seed, "dpo"), args.dpo)
     write_sft(enc, path("sft.bin"), seeded(args.seed, "sft"), args.sft)
     write_pretrain(enc, path("pretrain.bin"), seeded(args.seed, "pretrain"), args.pretrain, paragraphs)

@@ -3,8 +3,8 @@ import opinions
 import pgqa
 import tasks
 import texts
-from grammar import TRAIN, expand, pick
-from ontology import TOPICS, WANTS, WORDS
+from grammar import TRAIN, expand, pick, split_list
+from ontology import THESAURUS, TOPICS, WANTS, WORDS
 
 # Kinds of text and their shares.
 TEXTS = [(texts.support_text, 30), (texts.review_text, 14), (texts.ops_text, 14), (texts.log_text, 6),
@@ -23,6 +23,8 @@ SMALLTALK = [
      "BitNet is a language model whose weights are only -1, 0 and 1."),
     (["Bye", "Goodbye", "See you", "Have a nice day", "Good night"], "Goodbye."),
 ]
+DICTIONARY = ["{word}: {what}.", "{word} means {what}.", "The word {word} means {what}.", "{word} is another word for {other}.", "{other}, also called {word}.",
+              "{word}, {other} and {third} mean much the same.", "{word} = {other}", "What is another word for {word}? {other}."]
 GLOSS = ["{label} means that {what}.", "{label}: {what}.", "If {what}, this is a case of {label}.", "An example of {label}: {what}.", "When {what}, people speak of {label}.",
          "By {label} we mean that {what}.", "The words {label} and {other} mean much the same.", "{label} is also called {other}."]
 
@@ -41,7 +43,10 @@ def any_text(rng, split, full=None):
 
 
 def topic_task(rng, split):
-    rec = any_text(rng, split)
+    return about_topic(texts.everyday_text(rng, split) if split == TRAIN and rng.random() < 0.25 else any_text(rng, split), rng, split)
+
+
+def about_topic(rec, rng, split):
     if rec.family == "review":
         if rec.aspect and rng.random() < 0.4:
             return tasks.classify_task(rec, rng, split, tasks.table_labels(rec.aspect, ASPECT_TABLE, rng, split))
@@ -110,13 +115,44 @@ def turns_task(rng, split):
     return tasks.turns_task(rec, rng, split)
 
 
+def joined_task(rng, split):
+    """Several tasks on one text: the first as callers ask it, the others as further turns that do not repeat the text."""
+    r = rng.random()
+    rec = texts.review_text(rng, split) if r < 0.25 else texts.everyday_text(rng, split) if r < 0.3 else any_text(rng, split, full=True if r < 0.75 else None)
+    turns = []
+    makers = [lambda: about_topic(rec, rng, split), lambda: about_topic(rec, rng, split), lambda: tasks.summarize_task(rec, rng, split),
+              lambda: tasks.extract_task(rec, rng, split), lambda: tasks.qa_task(rec, rng, split), lambda: tasks.qa_task(rec, rng, split)]
+    if rec.family == "review":
+        makers += 2 * [lambda: tasks.classify_task(rec, rng, split, tasks.sentiment_labels(rec, rng, split), sentiment=True)]
+    if rec.family == "support":
+        makers.append(lambda: tasks.classify_task(*with_labels(rec, tasks.intent_labels, rng, split)))
+    if rec.kind_label:
+        makers.append(lambda: tasks.classify_task(*with_labels(rec, tasks.kind_labels, rng, split)))
+    if rec.group and rec.family != "everyday":
+        makers.append(lambda: tasks.classify_task(*with_labels(rec, tasks.group_labels, rng, split)))
+    rng.shuffle(makers)
+    for make in makers:
+        task = make()
+        if not task:
+            continue
+        question, answer = task
+        if turns:
+            question = "\n".join(x for x in question.replace(rec.text, "").split("\n") if x.strip() and x.strip() != "Text:")
+            if question in [q for q, _ in turns]:
+                continue
+        turns.append((question, answer))
+        if len(turns) == 4:
+            break
+    return turns or None
+
+
 def smalltalk_task(rng, split):
     ask, answer = rng.choice(SMALLTALK)
     return pick(ask, rng, split), answer
 
 
-TASKS = [(topic_task, 25), (other_label_task, 9), (sentiment_task, 9), (summarize_task, 16), (qa_task, 11),
-         (extract_task, 12), (turns_task, 8), (pgqa.pg_task, 13), (smalltalk_task, 0.7)]
+TASKS = [(topic_task, 20), (other_label_task, 6), (sentiment_task, 7), (summarize_task, 10), (qa_task, 8), (extract_task, 9),
+         (turns_task, 5), (joined_task, 27), (pgqa.pg_task, 8), (smalltalk_task, 0.5)]
 
 
 def sft(rng, split):
@@ -131,15 +167,29 @@ def gloss(rng):
     """A label of the training split beside what it stands for."""
     topic = rng.choice(list(TOPICS.values()))
     issue = rng.choice(topic.issues)
-    label, other = rng.sample(topic.labels[:4], 2)
+    label, other = rng.sample(split_list(topic.labels, TRAIN), 2)
     slots = texts.new_entities(rng, TRAIN)
-    what = expand(pick(issue.wordings, rng, TRAIN) if rng.random() < 0.7 else issue.canon, rng, slots).rstrip("?.")
+    what = expand(pick(issue.wordings, rng, TRAIN) if issue.canon is None or rng.random() < 0.7 else issue.canon, rng, slots).rstrip("?.")
     return rng.choice(GLOSS).format(label=label, other=other, what=what)
+
+
+def dictionary(rng):
+    """What words mean: of the thesaurus, and names of a topic that mean the same, held-out ones too."""
+    if rng.random() < 0.5:
+        word, others, what = rng.choice(THESAURUS)
+    else:
+        topic = rng.choice(list(TOPICS.values()))
+        word, *others = rng.sample(topic.labels, 3)
+        what = others[0]
+    other, third = rng.choice(others), rng.choice(others)
+    return rng.choice(DICTIONARY).format(word=word, what=what, other=other, third=third)
 
 
 def pretrain_text(rng, split):
     r = rng.random()
-    if r < 0.12:
+    if r < 0.1:
+        return " ".join(dictionary(rng) for _ in range(rng.choice([2, 3, 4])))
+    if r < 0.16:
         return " ".join(gloss(rng) for _ in range(rng.choice([1, 2, 3])))
     if r < 0.2:
         kind = rng.choice([x for x in WORDS])
@@ -149,11 +199,20 @@ def pretrain_text(rng, split):
         return q + " " + a
     if r < 0.4:
         return texts.fact_text(rng, split).text
-    rec = any_text(rng, split)
+    rec = texts.everyday_text(rng, split) if r < 0.45 else any_text(rng, split)
     if rec.topic and rng.random() < 0.3:
-        label = rng.choice(TOPICS[rec.topic].labels[:4])
+        label = rng.choice(split_list(TOPICS[rec.topic].labels, TRAIN))
         return rng.choice(["%s\n%s", "Topic: %s\n%s", "[%s] %s", "%s: %s"]) % (label, rec.text)
     return rec.text
+
+
+def embedding_pair(rng, split):
+    """Two texts on one topic, and its number."""
+    n = rng.randrange(len(TOPICS))
+    topic = list(TOPICS.values())[n]
+    make = {"support": [texts.support_text], "ops": [texts.ops_text, texts.ops_text, texts.log_text], "news": [texts.news_text],
+            "office": [texts.office_text, texts.meeting_text], "everyday": [texts.everyday_text]}[topic.family]
+    return [rng.choice(make)(rng, split, topic=topic).text for _ in range(2)], n
 
 
 def worse_summary(rec, rng):
@@ -167,7 +226,7 @@ def worse_summary(rec, rng):
     if r < 0.5 and rec.who:
         return good.replace(rec.who, e["who"], 1)
     if r < 0.75 and rec.topic:
-        topic = rng.choice(list(TOPICS.values()))
+        topic = rng.choice([t for t in TOPICS.values() if t.family != "everyday"])
         what = expand(rng.choice(topic.issues).canon, rng, e)
         return good.replace(rec.what, what) if what != rec.what else None
     if r < 0.9:

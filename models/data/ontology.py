@@ -21,9 +21,10 @@ class Topic:
 
 def load_topics():
     """File format: @ name family group intent; L labels; I canonical form of an
-    issue; - a wording of it; % a log line of it; W names of wants."""
+    issue; - a wording of it; % a log line of it; W names of wants.  The topics
+    of everyday.txt have sentences but no issues in a canonical form."""
     topics = {}
-    for file in ("support.txt", "ops.txt", "news.txt", "office.txt"):
+    for file in ("support.txt", "ops.txt", "news.txt", "office.txt", "everyday.txt"):
         path = os.path.join(HERE, file)
         if not os.path.exists(path):
             continue
@@ -42,6 +43,8 @@ def load_topics():
             elif mark == "I":
                 topic.issues.append(Issue(rest))
             elif mark == "-":
+                if not topic.issues:
+                    topic.issues.append(Issue(None))
                 topic.issues[-1].wordings.append(rest)
             elif mark == "%":
                 topic.issues[-1].logs.append(rest)
@@ -81,6 +84,17 @@ def load_words():
     return words
 
 
+def load_thesaurus():
+    """File format: word = synonym | ... | definition."""
+    entries = []
+    for line in open(os.path.join(HERE, "thesaurus.txt"), encoding="utf-8"):
+        word, rest = line.strip().split(" = ", 1)
+        parts = [x.strip() for x in rest.split("|")]
+        entries.append((word, parts[:-1], parts[-1]))
+    return entries
+
+
+THESAURUS = load_thesaurus()
 WORDS = load_words()
 TOPICS = load_topics()
 WANTS = load_wants()

@@ -7,6 +7,7 @@ import os
 import re
 
 from grammar import HELD, TRAIN, expand, pick, split_list
+from labels import BUG_LABELS, GROUP_LABELS, IDEA_LABELS, INTENT_LABELS, KIND_LABELS, SENTIMENT_LABELS
 from ontology import TOPICS, WANTS
 
 # As in src/pg/prompts.h
@@ -38,60 +39,6 @@ def summarize_prompt(words, text, instruction=None):
     return (instruction or SUMMARIZE_INSTRUCTION) + SUMMARIZE_LIMIT % words + SUMMARIZE_TEXT + text
 
 
-# Labels for what is not one topic.  The last of every five is held out.
-GROUP_LABELS = {
-    "account": ["account", "account access", "access problem", "login and access", "user account"],
-    "billing": ["billing", "payment", "payments and invoices", "money", "billing and payment"],
-    "delivery": ["delivery", "shipping", "parcel delivery", "logistics", "shipping and delivery"],
-    "product": ["product problem", "item problem", "trouble with the product", "goods", "product issue"],
-    "order": ["order change", "contract change", "change of order", "changes", "order changes"],
-    "technical": ["technical problem", "technical support", "software trouble", "tech issue", "technical issue"],
-    "product_idea": ["idea", "product idea", "wish for a feature", "improvement", "new idea"],
-    "account_data": ["data protection", "privacy", "personal data", "data and privacy", "data privacy question"],
-    "product_info": ["product information", "sales question", "pre-sales", "information", "product question"],
-    "feedback": ["feedback", "opinion on service", "service feedback", "feedback on staff", "customer feedback"],
-    "careers": ["careers", "recruiting", "applications", "human resources", "jobs"],
-    "capacity": ["capacity", "resource limits", "out of resources", "lack of resources", "capacity problem"],
-    "network": ["network", "connectivity", "network problem", "connection trouble", "network issue"],
-    "security": ["security", "security incident", "attack", "security problem", "security issue"],
-    "database": ["database", "database problem", "database trouble", "data storage", "database issue"],
-    "release": ["release", "software change", "deployment and change", "rollout", "release problem"],
-    "hardware": ["hardware", "hardware failure", "machine failure", "equipment", "hardware problem"],
-    "application": ["application", "application error", "software error", "service error", "application problem"],
-    "maintenance": ["maintenance", "operations routine", "scheduled jobs", "routine jobs", "maintenance problem"],
-    "society": ["society", "public affairs", "public life", "social affairs", "society and public life"],
-    "economy": ["economy", "business news", "companies and markets", "economics", "business and economy"],
-    "nature": ["nature", "environment and weather", "nature and climate", "natural world", "nature and weather"],
-    "leisure": ["leisure", "entertainment", "culture and sports", "free time", "leisure and entertainment"],
-    "knowledge": ["knowledge", "science and education", "research and learning", "discovery", "science and research"],
-    "people": ["people", "staff matters", "personnel", "employees", "staff and personnel"],
-    "money": ["finance", "finance matters", "budget and costs", "financial matters", "finance and budget"],
-    "planning": ["planning", "project planning", "plans and schedules", "scheduling", "planning and schedules"],
-    "office": ["office", "office organisation", "facilities", "workplace", "office and facilities"],
-    "customers": ["customers", "sales and customers", "client business", "clients", "customers and sales"],
-}
-INTENT_LABELS = {
-    "complaint": ["complaint", "problem", "problem report", "customer complaint", "report of a problem"],
-    "request": ["request", "demand", "asks for an action", "customer request", "request for action"],
-    "question": ["question", "inquiry", "asks a question", "information request", "customer question"],
-    "praise": ["praise", "compliment", "thanks", "gratitude", "praise and thanks"],
-}
-BUG_LABELS = ["bug", "bug report", "defect", "error report"]
-IDEA_LABELS = ["feature request", "suggestion", "idea", "wish"]
-KIND_LABELS = {
-    "support": ["customer message", "support ticket", "help desk ticket", "support request", "customer ticket"],
-    "review": ["product review", "customer review", "review", "rating", "review of a product"],
-    "incident": ["incident report", "incident note", "operations note", "outage report", "note on an incident"],
-    "log": ["log line", "server log", "system log", "log output", "log message"],
-    "news": ["news", "news article", "newspaper report", "press report", "news item"],
-    "office": ["internal mail", "office mail", "company mail", "work e-mail", "business e-mail"],
-    "meeting": ["meeting notes", "minutes", "meeting minutes", "notes of a meeting", "minutes of a meeting"],
-}
-SENTIMENT_LABELS = {
-    "positive": ["positive", "positive", "good", "happy", "satisfied", "favorable", "positive opinion", "content", "pleased", "happy customer"],
-    "negative": ["negative", "negative", "bad", "unhappy", "dissatisfied", "unfavorable", "negative opinion", "angry", "displeased", "unhappy customer"],
-    "neutral": ["neutral", "neutral", "neither", "mixed", "indifferent", "neutral", "neutral opinion", "neutral", "neutral", "neutral customer"],
-}
 # What a wish makes a text about, besides its topic.
 WANT_TOPICS = {
     "refund": ["refund"], "exchange": ["exchange"], "return_label": ["exchange"], "repair": ["warranty"],
@@ -183,13 +130,14 @@ def topic_labels(rec, rng, split, n=None):
         for name, want in WANTS.items():
             if want.canon == rec.want:
                 closed.update(WANT_TOPICS.get(name, ()))
+    everyday = rec.family == "everyday"
     others = [t for t in TOPICS.values() if t.name != rec.topic and t.name not in closed
-              and (not near or t.family == rec.family)]
+              and (t.family == "everyday") == everyday and (not near or t.family == rec.family)]
     return make_set(rng, split, rec.topic, [t.name for t in others], lambda t: TOPICS[t].labels, n)
 
 
 def group_labels(rec, rng, split):
-    groups = sorted({t.group for t in TOPICS.values() if t.family == rec.family or rng.random() < 0.1})
+    groups = sorted({t.group for t in TOPICS.values() if t.family == rec.family or (t.family != "everyday" and rng.random() < 0.1)})
     others = [g for g in groups if g != rec.group]
     closed = {"account": ["account_data", "technical", "order"], "account_data": ["account", "feedback"], "technical": ["account", "product_idea", "product_info", "product"],
               "product": ["technical", "delivery", "order", "product_info"], "order": ["billing", "account_data", "delivery", "product", "account"], "billing": ["order"],
@@ -235,7 +183,7 @@ def sentiment_labels(rec, rng, split, three=None):
     if three is None:
         three = rec.sentiment == "neutral" or rng.random() < 0.5
     names = SENTIMENT_LABELS
-    i = rng.choice([j for j in range(10) if (j % 5 == 4) == (split == HELD)])
+    i = rng.choice([j for j in range(len(names["positive"])) if (j % 5 == 4) == (split == HELD)])
     if rng.random() < 0.5:
         i = 0
     keys = ["positive", "negative"] + (["neutral"] if three else [])

@@ -520,6 +520,18 @@ def meeting_text(rng, split, topic=None, full=None):
     return rec
 
 
+def everyday_text(rng, split, topic=None, full=None):
+    """A few sentences on a subject of daily life."""
+    topic = topic or rng.choice(topics_of("everyday"))
+    w, e, slots, rec = start(rng, split, "everyday", "everyday", topic, None, None, full)
+    rec.intent = None
+    first, *more = w.several(topic.issues[0].wordings, slots, rng.choice([1, 1, 2, 2, 3]))
+    others = more + w.several(DISTRACT, slots, rng.choice([0, 0, 0, 1, 2]))
+    if rng.random() < 0.2:
+        others.append(w.say(NAME, slots))
+    return done(rec, w, w.join(order_parts(rng, first, others)), e, slots)
+
+
 def review_text(rng, split, sentiment=None, full=None):
     import opinions
     sentiment = sentiment or rng.choice(["positive", "positive", "negative", "negative", "neutral"])

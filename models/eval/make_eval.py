@@ -16,6 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "models", "data"))
 
+import labels as names
 import mixture
 import opinions
 import ontology
@@ -31,12 +32,12 @@ FRAME = "says wants and the a an nothing".split()
 
 def held_labels():
     out = set()
-    tables = [{t.name: t.labels for t in ontology.TOPICS.values()}, tasks.GROUP_LABELS, tasks.INTENT_LABELS,
-              tasks.KIND_LABELS, opinions.CATEGORY_LABELS, mixture.ASPECT_TABLE]
+    tables = [{t.name: t.labels for t in ontology.TOPICS.values()}, names.GROUP_LABELS, names.INTENT_LABELS,
+              names.KIND_LABELS, opinions.CATEGORY_LABELS, mixture.ASPECT_TABLE]
     for table in tables:
-        for labels in table.values():
-            seen = {x.lower() for x in split_list(labels, "train")}
-            out.update(x.lower() for x in split_list(labels, HELD) if x.lower() not in seen)
+        for group in table.values():
+            seen = {x.lower() for x in split_list(group, "train")}
+            out.update(x.lower() for x in split_list(group, HELD) if x.lower() not in seen)
     return out
 
 

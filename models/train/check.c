@@ -33,7 +33,7 @@ make_batch(batch *b, int vocab, uint64_t *state)
 	batch_init(b, MAX_ROWS);
 	for (int s = 0; s < 6; s++)
 	{
-		b->sequence[s] = (sequence) {b->rows, lens[s], 0.25 + random_uniform(state)};
+		b->sequence[s] = (sequence) {b->rows, lens[s], 0.25 + random_uniform(state), s % 3};
 		for (int i = 0; i < lens[s]; i++, b->rows++)
 		{
 			b->token[b->rows] = random_next(state) % vocab;
@@ -51,6 +51,9 @@ weighted_loss(const model *m, workspace *ws, const batch *b, bool gradients)
 
 	model_forward(m, ws, b);
 	model_head(m, ws, b, score, gradients);
+	for (int s = 0; s < b->n_sequences; s++)
+		loss += b->sequence[s].weight * score[s].loss;
+	model_contrast(m, ws, b, score, gradients);
 	for (int s = 0; s < b->n_sequences; s++)
 		loss += b->sequence[s].weight * score[s].loss;
 	return loss;

@@ -136,7 +136,7 @@ add_record(batch *b, const uint8_t *record, int context)
 	uint32_t	n = record_length(record);
 	int			rows = record_rows(record, context);
 
-	b->sequence[b->n_sequences++] = (sequence) {b->rows, rows, 1};
+	b->sequence[b->n_sequences++] = (sequence) {b->rows, rows, 1, record[4 + 2 * n]};
 	for (int i = 0; i < rows; i++, b->rows++)
 	{
 		bool		wanted = i + 1 < (int) n && record_target(record, n, i + 1);
@@ -183,7 +183,7 @@ dataset_fill(dataset *ds, cursor *c, batch *b, int context, bool once, int *ids)
 	rest = (MM_ROWS - b->rows % MM_ROWS) % MM_ROWS;
 	if (rest > 0)
 	{
-		b->sequence[b->n_sequences++] = (sequence) {b->rows, rest, 0};
+		b->sequence[b->n_sequences++] = (sequence) {b->rows, rest, 0, 0};
 		for (int i = 0; i < rest; i++, b->rows++)
 		{
 			b->token[b->rows] = 0;

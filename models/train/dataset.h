@@ -5,7 +5,8 @@
  *
  * A file is a row of records: uint32 n, uint16 token[n], uint8 target[n],
  * little-endian.  target[i] says that token i is to be learnt (predicted from
- * the tokens before it).
+ * the tokens before it).  Nothing comes before the first one, so target[0] is
+ * free to hold the class of a text whose embedding is trained.
  *
  * models/train/dataset.h
  *

@@ -15,9 +15,8 @@
 
 #include "blas.h"
 
-/* The last norm of one row; returns its rstd. */
-static real
-final_norm(const model *m, const real *restrict x, real *restrict y)
+void
+model_final_norm(const model *m, const real *restrict x, real *restrict y)
 {
 	int			n = m->config.dim;
 	const real *weight = m->param + m->output_norm;
@@ -29,7 +28,6 @@ final_norm(const model *m, const real *restrict x, real *restrict y)
 	r = 1 / sqrt(sum / n + m->config.eps);
 	for (int i = 0; i < n; i++)
 		y[i] = x[i] * r * weight[i];
-	return r;
 }
 
 /* Logits of rows of ws->head_norm, padded to a multiple of MM_ROWS. */
@@ -69,32 +67,40 @@ row_loss(real *restrict logits, int n, int target, double *sum, bool *correct)
 	return (double) max - wanted + log((double) total);
 }
 
+void
+model_final_norm_grad(const model *m, workspace *ws, const real *restrict dy, int t)
+{
+	int			n = m->config.dim;
+	const real *weight = m->param + m->output_norm;
+	real	   *restrict dweight = ws->grad + m->output_norm;
+	const real *restrict x = ws->final + (size_t) t * n;
+	real	   *restrict dx = ws->dx + (size_t) t * n;
+	real		sum = 0;
+	real		dot = 0;
+	real		r;
+
+	for (int i = 0; i < n; i++)
+		sum += x[i] * x[i];
+	r = 1 / sqrt(sum / n + m->config.eps);
+	for (int i = 0; i < n; i++)
+		dot += dy[i] * weight[i] * x[i];
+	dot *= r * r * r / n;
+	for (int i = 0; i < n; i++)
+	{
+		dweight[i] += dy[i] * x[i] * r;
+		dx[i] += dy[i] * weight[i] * r - x[i] * dot;
+	}
+}
+
 static void
 head_backward(const model *m, workspace *ws, const int *row, int n, int padded)
 {
 	const model_config *c = &m->config;
-	const real *weight = m->param + m->output_norm;
-	real	   *restrict dweight = ws->grad + m->output_norm;
 
 	mm_weight_grad(ws->grad + m->embedding, ws->dlogits, ws->head_in, padded, c->vocab, c->dim, ws->mm_scratch);
 	mm_input_grad(ws->wide, ws->dlogits, &m->head, padded);
 	for (int i = 0; i < n; i++)
-	{
-		const real *restrict dy = ws->wide + (size_t) i * c->dim;
-		const real *restrict x = ws->final + (size_t) row[i] * c->dim;
-		real	   *restrict dx = ws->dx + (size_t) row[i] * c->dim;
-		real		r = ws->head_rstd[i];
-		real		dot = 0;
-
-		for (int j = 0; j < c->dim; j++)
-			dot += dy[j] * weight[j] * x[j];
-		dot *= r * r * r / c->dim;
-		for (int j = 0; j < c->dim; j++)
-		{
-			dweight[j] += dy[j] * x[j] * r;
-			dx[j] = dy[j] * weight[j] * r - x[j] * dot;
-		}
-	}
+		model_final_norm_grad(m, ws, ws->wide + (size_t) i * c->dim, row[i]);
 }
 
 void
@@ -118,7 +124,7 @@ model_head(const model *m, workspace *ws, const batch *b, sequence_score *score,
 		int			padded = (n + MM_ROWS - 1) / MM_ROWS * MM_ROWS;
 
 		for (int i = 0; i < n; i++)
-			ws->head_rstd[i] = final_norm(m, ws->final + (size_t) row[i] * c->dim, ws->head_norm + (size_t) i * c->dim);
+			model_final_norm(m, ws->final + (size_t) row[i] * c->dim, ws->head_norm + (size_t) i * c->dim);
 		memset(ws->head_norm + (size_t) n * c->dim, 0, sizeof(real) * (padded - n) * c->dim);
 		head_logits(m, ws, padded);
 		for (int i = 0; i < n; i++)
@@ -158,7 +164,7 @@ model_logits(const model *m, workspace *ws, int row, real *logits)
 	const model_config *c = &m->config;
 
 	memset(ws->head_norm, 0, sizeof(real) * MM_ROWS * c->dim);
-	final_norm(m, ws->final + (size_t) row * c->dim, ws->head_norm);
+	model_final_norm(m, ws->final + (size_t) row * c->dim, ws->head_norm);
 	head_logits(m, ws, MM_ROWS);
 	memcpy(logits, ws->logits, sizeof(real) * c->vocab);
 }

@@ -56,12 +56,12 @@ one_sequence(trainer *tr, batch *b, int n, char **ids)
 static void
 logits_after(trainer *tr, batch *b, int n, real *logits)
 {
-	b->sequence[0] = (sequence) {0, n, 1};
+	b->sequence[0] = (sequence) {0, n, 1, 0};
 	b->n_sequences = 1;
 	for (b->rows = n; b->rows % MM_ROWS != 0; b->rows++)
 		b->token[b->rows] = 0;
 	if (b->rows > n)
-		b->sequence[b->n_sequences++] = (sequence) {n, b->rows - n, 0};
+		b->sequence[b->n_sequences++] = (sequence) {n, b->rows - n, 0, 0};
 	model_forward(&tr->model, &tr->ws[0], b);
 	model_logits(&tr->model, &tr->ws[0], n - 1, logits);
 }

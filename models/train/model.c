@@ -278,7 +278,6 @@ workspace_init(workspace *ws, const model *m, int max_rows, bool backward)
 	ws->attn_scratch = mm_alloc(sizeof(real) * attention_scratch_size(c));
 	ws->head_rows = mm_alloc(sizeof(int) * rows);
 	ws->head_norm = mm_alloc(sizeof(real) * HEAD_ROWS * c->dim);
-	ws->head_rstd = mm_alloc(sizeof(real) * HEAD_ROWS);
 	ws->head_in = mm_alloc(sizeof(mm_t) * HEAD_ROWS * c->dim);
 	ws->logits = mm_alloc(sizeof(real) * HEAD_ROWS * c->vocab);
 	if (backward)

@@ -97,6 +97,7 @@ typedef struct sequence
 	int			start;
 	int			len;
 	real		weight;			/* of each of its targets in the loss */
+	int			class;			/* contrast.c: what its embedding should be near to */
 } sequence;
 
 /* The longest sequences that fit are laid end to end, without padding. */
@@ -159,7 +160,6 @@ typedef struct workspace
 	mm_t	   *mm_scratch;
 	int		   *head_rows;
 	real	   *head_norm;
-	real	   *head_rstd;
 	mm_t	   *head_in;
 	real	   *logits;
 	mm_t	   *dlogits;
@@ -207,6 +207,19 @@ extern void attention_backward(const model_config *c, const batch *b, const real
  * gradients of the head, of the loss weighted by each sequence's weight.
  */
 extern void model_head(const model *m, workspace *ws, const batch *b, sequence_score *score, bool gradients);
+
+/* The last norm of one row of ws->final. */
+extern void model_final_norm(const model *m, const real *x, real *y);
+
+/* Adds to ws->dx and ws->grad what the gradient dy of row t after the last norm gives. */
+extern void model_final_norm_grad(const model *m, workspace *ws, const real *dy, int t);
+
+/*
+ * contrast.c: the score of each sequence's embedding (one target, correct if
+ * the nearest other one is of its class); with "gradients", adds to ws->dx and
+ * to the gradient of the last norm.  Sequences of weight 0 do not take part.
+ */
+extern void model_contrast(const model *m, workspace *ws, const batch *b, sequence_score *score, bool gradients);
 
 /* Logits after row "row" of the batch, computed as the engine does. */
 extern void model_logits(const model *m, workspace *ws, int row, real *logits);

@@ -89,6 +89,13 @@ job_gradients(trainer *tr, int thread)
 	if (tr->groups[thread] == 0)
 		return;
 	model_forward(&tr->model, ws, b);
+	if (tr->contrast)
+	{
+		memset(ws->dx, 0, sizeof(real) * b->rows * tr->model.config.dim);
+		model_contrast(&tr->model, ws, b, tr->score[thread], true);
+		model_backward(&tr->model, ws, b);
+		return;
+	}
 	if (tr->reference)
 	{
 		model_head(&tr->model, ws, b, tr->score[thread], false);
@@ -142,7 +149,10 @@ job_forward(trainer *tr, int thread)
 	if (tr->groups[thread] == 0)
 		return;
 	model_forward(&tr->model, &tr->ws[thread], &tr->batch[thread]);
-	model_head(&tr->model, &tr->ws[thread], &tr->batch[thread], tr->score[thread], false);
+	if (tr->contrast)
+		model_contrast(&tr->model, &tr->ws[thread], &tr->batch[thread], tr->score[thread], false);
+	else
+		model_head(&tr->model, &tr->ws[thread], &tr->batch[thread], tr->score[thread], false);
 }
 
 /* Adds up what the threads found; the sums become means in finish_result(). */
@@ -184,31 +194,31 @@ finish_result(pass_result *r)
 	r->margin /= r->sequences > 1 ? r->sequences / 2 : 1;
 }
 
-double
-train_step(trainer *tr, const stage *s, step_rates rates, const real *reference, pass_result *result)
+/* Sets the weight of each sequence's targets to targets^-power, scaled so that those of all targets sum to 1. */
+static void
+share_weight(trainer *tr, double power)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < tr->threads; i++)
+		for (int k = 0; tr->groups[i] > 0 && k < tr->batch[i].n_sequences; k++)
+		{
+			sequence   *q = &tr->batch[i].sequence[k];
+			int			targets = tr->contrast ? q->weight != 0 : count_targets(&tr->batch[i], q);
+
+			q->weight = targets > 0 ? pow(targets, -power) : 0;
+			sum += q->weight * targets;
+		}
+	for (int i = 0; i < tr->threads; i++)
+		for (int k = 0; tr->groups[i] > 0 && k < tr->batch[i].n_sequences; k++)
+			tr->batch[i].sequence[k].weight /= sum > 0 ? sum : 1;
+}
+
+/* From the batches to new parameters; returns the norm of the gradient. */
+static double
+update(trainer *tr, step_rates rates, pass_result *result)
 {
 	double		norm = 0;
-
-	tr->reference = reference;
-	tr->target_weight = 0;
-	if (reference)
-		for (int i = 0; i < tr->threads; i++)
-			tr->target_weight += tr->groups[i];
-	else
-	{
-		for (int i = 0; i < tr->threads; i++)
-			for (int k = 0; tr->groups[i] > 0 && k < tr->batch[i].n_sequences; k++)
-			{
-				int			targets = count_targets(&tr->batch[i], &tr->batch[i].sequence[k]);
-				double		weight = targets > 0 ? pow(targets, -s->answer_power) : 0;
-
-				tr->batch[i].sequence[k].weight = weight;
-				tr->target_weight += weight * targets;
-			}
-		for (int i = 0; i < tr->threads; i++)
-			for (int k = 0; tr->groups[i] > 0 && k < tr->batch[i].n_sequences; k++)
-				tr->batch[i].sequence[k].weight /= tr->target_weight;
-	}
 
 	workers_run(tr, job_gradients);
 	workers_run(tr, job_sum);
@@ -227,8 +237,47 @@ train_step(trainer *tr, const stage *s, step_rates rates, const real *reference,
 	memset(result, 0, sizeof(*result));
 	add_result(tr, result);
 	finish_result(result);
+	return norm;
+}
+
+double
+train_step(trainer *tr, const stage *s, step_rates rates, const real *reference, pass_result *result)
+{
+	double		norm;
+
+	tr->reference = reference;
+	tr->target_weight = 0;
+	if (reference)
+		for (int i = 0; i < tr->threads; i++)
+			tr->target_weight += tr->groups[i];
+	else
+		share_weight(tr, s->answer_power);
+	norm = update(tr, rates, result);
 	tr->reference = NULL;
 	return norm;
+}
+
+double
+train_embeddings(trainer *tr, step_rates rates, pass_result *result)
+{
+	double		norm;
+
+	tr->contrast = true;
+	share_weight(tr, 0);
+	norm = update(tr, rates, result);
+	tr->contrast = false;
+	return norm;
+}
+
+pass_result
+evaluate_embeddings(trainer *tr, dataset *ds, int64_t rows)
+{
+	pass_result result;
+
+	tr->contrast = true;
+	result = evaluate(tr, ds, rows, NULL);
+	tr->contrast = false;
+	return result;
 }
 
 pass_result

@@ -34,6 +34,7 @@ typedef struct stage
 	double		peak;			/* learning rate */
 	double		decay;			/* weight decay of the first phase */
 	double		answer_power;	/* a record's targets share this weight: targets^(1 - power) */
+	int			embed_every;	/* each so-many-th step trains embeddings; 0: none */
 } stage;
 
 /* Where a run stands; the head of a checkpoint. */
@@ -45,6 +46,7 @@ typedef struct run_position
 	int64_t		total_tokens;
 	int64_t		adam_steps;
 	cursor		cursor;
+	cursor		embed_cursor;
 	double		seconds;
 } run_position;
 
@@ -74,8 +76,7 @@ struct trainer
 	int			groups[MAX_THREADS];
 
 	/* Of the step at work */
-	bool		forward_only;
-	double		answer_power;
+	bool		contrast;		/* the loss is that of embeddings */
 	double		target_weight;	/* divisor of the loss */
 	const real *reference;		/* [records] log p of each answer before preference optimisation; NULL: none */
 	double		partial[MAX_THREADS];
@@ -110,6 +111,10 @@ extern bool next_batches(trainer *tr, dataset *ds, cursor *c, int rows, bool onc
 
 /* One step of training; returns the norm of the gradient. */
 extern double train_step(trainer *tr, const stage *s, step_rates rates, const real *reference, pass_result *result);
+
+/* The same for a batch of texts with classes: "correct" are those whose nearest neighbour is of theirs. */
+extern double train_embeddings(trainer *tr, step_rates rates, pass_result *result);
+extern pass_result evaluate_embeddings(trainer *tr, dataset *ds, int64_t rows);
 
 /* Forward passes over at most "rows" tokens of a data set, from its start; with "score", log p of each record. */
 extern pass_result evaluate(trainer *tr, dataset *ds, int64_t rows, real *log_p);

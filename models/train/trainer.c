@@ -109,6 +109,17 @@ validate(trainer *tr, const stage *s, dataset *valid)
 }
 
 static void
+validate_embeddings(trainer *tr, const stage *s, dataset *valid)
+{
+	pass_result r = evaluate_embeddings(tr, valid, VALID_ROWS);
+
+	printf("%-8s step %5d  held-out: embeddings: loss %.4f  neighbours right %5.1f %%\n", s->name, tr->at.stage_steps,
+		   r.loss, 100 * r.accuracy);
+	fflush(stdout);
+	log_line(tr, "embed", 0, r.loss, r.accuracy, 0);
+}
+
+static void
 save(trainer *tr, const char *name)
 {
 	char		path[4096];
@@ -162,6 +173,8 @@ run_stage(trainer *tr)
 	char		path[4096];
 	dataset		ds;
 	dataset		valid;
+	dataset		texts;
+	dataset		valid_texts;
 
 	run_path(path, sizeof(path), tr->data_dir, s->file);
 	dataset_open(&ds, path, s->group, tr->model.config.vocab, tr->seed + tr->at.stage);
@@ -169,6 +182,13 @@ run_stage(trainer *tr)
 	dataset_open(&valid, path, 1, tr->model.config.vocab, 0);
 	printf("%-8s %d records, %.2fM tokens; training on %.2fM tokens (%.1f times)\n", s->name, ds.n * ds.group,
 		   ds.tokens / 1e6, s->tokens / 1e6, s->tokens / ds.tokens);
+	if (s->embed_every > 0)
+	{
+		run_path(path, sizeof(path), tr->data_dir, "embed.bin");
+		dataset_open(&texts, path, 2, tr->model.config.vocab, tr->seed + tr->at.stage);
+		run_path(path, sizeof(path), tr->data_dir, "valid_embed.bin");
+		dataset_open(&valid_texts, path, 2, tr->model.config.vocab, 0);
+	}
 	if (s->group == 2)
 		reference = reference_scores(tr, &ds);
 	if (tr->at.stage_steps == 0)
@@ -181,6 +201,14 @@ run_stage(trainer *tr)
 		double		norm;
 		double		now;
 
+		if (s->embed_every > 0 && tr->at.stage_steps % s->embed_every == s->embed_every - 1)
+		{
+			next_batches(tr, &texts, &tr->at.embed_cursor, s->rows, false);
+			train_embeddings(tr, rates, &r);
+			tr->at.stage_tokens += r.rows;
+			tr->at.total_tokens += r.rows;
+			shown.rows += r.rows;
+		}
 		next_batches(tr, &ds, &tr->at.cursor, s->rows, false);
 		norm = train_step(tr, s, rates, reference, &r);
 		now = clock_seconds();
@@ -202,7 +230,11 @@ run_stage(trainer *tr)
 			shown = (window) {.since = now};
 		}
 		if (tr->at.stage_steps % VALID_STEPS == 0)
+		{
 			validate(tr, s, &valid);
+			if (s->embed_every > 0)
+				validate_embeddings(tr, s, &valid_texts);
+		}
 		if (now - saved >= SAVE_SECONDS)
 		{
 			save(tr, "model.ckpt");
@@ -248,7 +280,7 @@ run(trainer *tr)
 		tr->at.stage++;
 		tr->at.stage_steps = 0;
 		tr->at.stage_tokens = 0;
-		tr->at.cursor = (cursor) {0};
+		tr->at.cursor = tr->at.embed_cursor = (cursor) {0};
 		/* Every stage starts its means anew: its gradients are of another kind. */
 		memset(tr->optimizer.first, 0, sizeof(real) * tr->model.n_params);
 		memset(tr->optimizer.second, 0, sizeof(real) * tr->model.n_params);
@@ -415,9 +447,9 @@ main(int argc, char **argv)
 {
 	static trainer tr = {
 		.stage = {
-			{"pretrain", "pretrain.bin", "valid_pretrain.bin", 1, 1024, 6e6, 5e-3, 0.1, 0},
-			{"sft", "sft.bin", "valid_sft.bin", 1, 2048, 14e6, 3e-3, 0.1, 0.5},
-			{"dpo", "dpo.bin", "valid_sft.bin", 2, 2048, 8e5, 1e-4, 0, 0.5},
+			{"pretrain", "pretrain.bin", "valid_pretrain.bin", 1, 1024, 12e6, 5e-3, 0.1, 0, 0},
+			{"sft", "sft.bin", "valid_sft.bin", 1, 2048, 50e6, 3e-3, 0.1, 0.5, 4},
+			{"dpo", "dpo.bin", "valid_sft.bin", 2, 2048, 1e6, 1e-4, 0, 0.5, 0},
 		},
 		.threads = 2,
 		.rows = 2048,
