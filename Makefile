@@ -124,24 +124,31 @@ server-facts:
 	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
 endif
 
-.PHONY: help test unit demo demo-stop bench fuzz sanitize arm
+.PHONY: help test soak unit demo demo-stop bench bench-plots fuzz sanitize arm
 
 help:
 	@echo 'make            build the extension'
 	@echo 'make install    install it and the default model (as root where needed)'
 	@echo 'make test       install what is missing, build, run all tests in a temporary server'
+	@echo 'make soak       mixed load from many sessions (SOAK_SECONDS, default an hour)'
 	@echo 'make demo       the same preparation, then a tour on a throw-away server'
 	@echo 'make demo-stop  stop and remove that server'
 	@echo 'make unit       only the tests of the pure C part; needs no PostgreSQL'
 	@echo 'make sanitize   the same with address and undefined-behaviour sanitizers'
 	@echo 'make arm        the same for 64-bit Arm, under qemu'
 	@echo 'make fuzz       fuzz the readers of untrusted input (clang; FUZZ_SECONDS each, default 60)'
-	@echo 'make bench MODEL=file   load time, tokens per second, memory bandwidth'
+	@echo 'make bench MODEL=file   load time, tokens per second, memory bandwidth (BENCH_OPTIONS, see test/bench/bench.c)'
+	@echo 'make bench-plots MODEL=file [NOTE="the machine"]   the same over batch and context, as tables and plots'
 	@echo 'make clean      remove what was built'
 
 test:
 	@test/setup server
 	@MAKE='$(MAKE)' test/run all
+
+SOAK_SECONDS = 3600
+soak:
+	@test/setup server
+	@MAKE='$(MAKE)' TESTS=030_soak BITNET_SOAK_SECONDS='$(SOAK_SECONDS)' test/run all
 
 unit:
 	@test/setup compiler
@@ -183,4 +190,19 @@ bench:
 	@test -n '$(MODEL)' || { echo 'make bench needs MODEL=file.gguf'; exit 1; }
 	@test/setup compiler
 	@$(MAKE) --no-print-directory -s $(BUILD)/bench
-	$(BUILD)/bench '$(MODEL)'
+	$(BUILD)/bench $(BENCH_OPTIONS) '$(MODEL)'
+
+# The figures come first into the build folder: a run that is interrupted leaves
+# those that stand.
+BENCH_OPTIONS =
+NOTE =
+PLOTS = test/bench/plots
+bench-plots:
+	@test -n '$(MODEL)' || { echo 'make bench-plots needs MODEL=file.gguf'; exit 1; }
+	@command -v python3 > /dev/null || { echo 'make bench-plots needs python3'; exit 1; }
+	@test/setup compiler
+	@$(MAKE) --no-print-directory -s $(BUILD)/bench
+	$(BUILD)/bench --series --csv $(BUILD)/bench.csv $(BENCH_OPTIONS) '$(MODEL)'
+	@mkdir -p $(PLOTS)
+	@mv $(BUILD)/bench.csv $(PLOTS)/bench.csv
+	test/bench/plot.py $(PLOTS)/bench.csv $(PLOTS) '$(NOTE)'

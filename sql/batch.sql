@@ -57,6 +57,7 @@ EXPLAIN (COSTS OFF) SELECT id, bitnet_generate(body, 4) FROM docs;
 EXPLAIN (COSTS OFF, VERBOSE)
 SELECT upper(bitnet_summarize(bitnet_generate(body, 3), id)) || kind AS u, docs AS whole FROM docs;
 EXPLAIN (COSTS OFF) SELECT bitnet_classify(d.body, '{a,b}') FROM docs d JOIN samples s USING (id);
+EXPLAIN (COSTS OFF) SELECT kind, bitnet_summarize_agg(body) FROM docs GROUP BY kind;
 EXPLAIN (COSTS OFF) UPDATE docs SET answer = bitnet_generate(body, 2);
 EXPLAIN (COSTS OFF) SELECT bitnet_embed(body, 4) FROM docs ORDER BY id LIMIT 3;
 SET bitnet.enable_batch_scan = off;
@@ -102,6 +103,12 @@ SELECT * FROM compare('SELECT id, bitnet_generate(body, 3) FROM docs ORDER BY id
 SELECT * FROM compare('SELECT id, bitnet_generate(body, 3) AS g FROM docs ORDER BY g, id');
 SELECT * FROM compare('SELECT bitnet_generate(body, 3) AS g, count(*) FROM docs GROUP BY g ORDER BY g');
 SELECT * FROM compare('SELECT kind, bitnet_generate(string_agg(body, '' '' ORDER BY id), 3) FROM docs GROUP BY kind ORDER BY kind');
+SELECT * FROM compare('SELECT kind, bitnet_summarize_agg(body ORDER BY id) FROM docs GROUP BY kind ORDER BY kind');
+SELECT * FROM compare('SELECT id % 9 AS k, upper(bitnet_summarize_agg(body)) || count(*), bitnet_summarize_agg(body) FILTER (WHERE id < 5) FROM docs GROUP BY k ORDER BY k');
+SELECT * FROM compare('SELECT kind, CASE WHEN kind > 0 THEN bitnet_summarize_agg(body) END, bitnet_summarize_agg(body) FROM docs GROUP BY kind ORDER BY kind');
+SELECT * FROM compare('SELECT kind, bitnet_summarize_agg(body) FROM docs GROUP BY kind HAVING bitnet_summarize_agg(body) IS NOT NULL ORDER BY kind');
+SELECT * FROM compare('SELECT kind, bitnet_summarize_agg(body) FROM docs WHERE id % 7 = 0 GROUP BY GROUPING SETS ((kind), ()) ORDER BY kind');
+SELECT * FROM compare('SELECT bitnet_summarize_agg(body) FROM docs');
 SELECT * FROM compare('SELECT DISTINCT bitnet_classify(body, ''{a,b}'') FROM docs ORDER BY 1');
 SELECT * FROM compare('SELECT id, bitnet_generate(lag(body) OVER (ORDER BY id), 3) FROM docs');
 SELECT * FROM compare('SELECT a.id, bitnet_generate(a.body || b.body, 3) FROM docs a JOIN docs b ON a.id = b.id + 1 ORDER BY a.id');

@@ -95,6 +95,26 @@ CREATE AGGREGATE bitnet_summarize_agg(input text) (
 COMMENT ON AGGREGATE bitnet_summarize_agg(text) IS
 'summary of the texts of a group, in their order';
 
+-- Stands in plans for bitnet_summarize_agg where many groups are summarised
+-- together: bitnet_summarize(bitnet_summarize_collect(x)) is the same.
+
+CREATE FUNCTION bitnet_summarize_collect_finalfn(internal) RETURNS text
+AS 'MODULE_PATHNAME', 'bitnet_summarize_collect_finalfn'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+
+COMMENT ON FUNCTION bitnet_summarize_collect_finalfn(internal) IS
+'final function of bitnet_summarize_collect';
+
+CREATE AGGREGATE bitnet_summarize_collect(input text) (
+	SFUNC = bitnet_summarize_agg_transfn,
+	STYPE = internal,
+	SSPACE = 65536,
+	FINALFUNC = bitnet_summarize_collect_finalfn,
+	PARALLEL = SAFE);
+
+COMMENT ON AGGREGATE bitnet_summarize_collect(text) IS
+'the texts of a group in their order, parts of them summarized if they are many';
+
 CREATE FUNCTION bitnet_classify(
 	input text,
 	labels text[],
@@ -295,3 +315,104 @@ GRANT SELECT ON bitnet_models TO PUBLIC;
 
 COMMENT ON VIEW bitnet_models IS
 'models in shared memory and model files that could be loaded';
+
+-- What is and was computed
+
+CREATE FUNCTION bitnet_stats(
+	OUT model text,
+	OUT calls bigint,
+	OUT texts bigint,
+	OUT prompt_tokens bigint,
+	OUT cached_tokens bigint,
+	OUT generated_tokens bigint,
+	OUT queue_time float8,
+	OUT prefill_time float8,
+	OUT decode_time float8,
+	OUT steps bigint,
+	OUT sequences_per_step float8,
+	OUT cancels bigint,
+	OUT errors bigint,
+	OUT stats_reset timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'bitnet_stats'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 10 ROWS 10;
+
+COMMENT ON FUNCTION bitnet_stats() IS
+'what was computed with each model';
+
+CREATE VIEW bitnet_stats AS
+SELECT * FROM bitnet_stats();
+
+GRANT SELECT ON bitnet_stats TO PUBLIC;
+
+COMMENT ON VIEW bitnet_stats IS
+'what was computed with each model';
+
+CREATE FUNCTION bitnet_stats_reset(model text DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'bitnet_stats_reset'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 10;
+
+COMMENT ON FUNCTION bitnet_stats_reset(text) IS
+'set the statistics of a model, or of all, to zero';
+
+REVOKE ALL ON FUNCTION bitnet_stats_reset(text) FROM PUBLIC;
+
+CREATE FUNCTION bitnet_activity(
+	OUT pid int,
+	OUT datid oid,
+	OUT usesysid oid,
+	OUT model text,
+	OUT function text,
+	OUT state text,
+	OUT started timestamptz,
+	OUT rows_total bigint,
+	OUT rows_done bigint,
+	OUT prompt_tokens bigint,
+	OUT cached_tokens bigint,
+	OUT generated_tokens bigint,
+	OUT tokens_per_second float8,
+	OUT estimated_remaining interval)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'bitnet_activity'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 100 ROWS 10;
+
+COMMENT ON FUNCTION bitnet_activity() IS
+'model calls that are running';
+
+CREATE VIEW bitnet_activity AS
+SELECT a.pid, a.datid, d.datname, a.usesysid, r.rolname AS usename, a.model, a.function, a.state,
+	a.started, a.rows_total, a.rows_done, a.prompt_tokens, a.cached_tokens, a.generated_tokens,
+	a.tokens_per_second, a.estimated_remaining
+FROM bitnet_activity() a
+	LEFT JOIN pg_catalog.pg_database d ON d.oid = a.datid
+	LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid;
+
+GRANT SELECT ON bitnet_activity TO PUBLIC;
+
+COMMENT ON VIEW bitnet_activity IS
+'model calls that are running';
+
+CREATE FUNCTION bitnet_engines(
+	OUT pid int,
+	OUT model text,
+	OUT started timestamptz,
+	OUT sessions int,
+	OUT sequences int,
+	OUT steps bigint,
+	OUT cache_size bigint,
+	OUT cache_used bigint,
+	OUT cache_kept bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'bitnet_engines'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 10 ROWS 10;
+
+COMMENT ON FUNCTION bitnet_engines() IS
+'workers that compute for all sessions';
+
+CREATE VIEW bitnet_engines AS
+SELECT * FROM bitnet_engines();
+
+GRANT SELECT ON bitnet_engines TO PUBLIC;
+
+COMMENT ON VIEW bitnet_engines IS
+'workers that compute for all sessions';

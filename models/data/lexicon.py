@@ -96,26 +96,37 @@ MONTHS = ["January", "February", "March", "April", "May", "June", "July", "Augus
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
+def invented(rng):
+    """A word that nobody has seen, of any letters: to be copied, not known."""
+    onsets = ["b", "bl", "br", "c", "ch", "cl", "cr", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m", "n", "p", "ph", "pl",
+              "pr", "qu", "r", "s", "sc", "sh", "sk", "sl", "sm", "sn", "sp", "st", "str", "t", "th", "tr", "v", "w", "wh", "x", "y", "z", ""]
+    vowels = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "au", "ea", "ee", "ei", "ia", "ie", "oa", "oo", "ou", "y"]
+    codas = ["", "", "", "b", "ck", "d", "ff", "g", "l", "ll", "m", "n", "nd", "ng", "nt", "p", "r", "rd", "rk", "rn", "s", "sh", "ss", "st", "t", "th", "tz", "x"]
+    return "".join(rng.choice(onsets) + rng.choice(vowels) + rng.choice(codas) for _ in range(rng.choice([1, 2, 2, 3]))).capitalize()
+
+
 def syllables(rng, split):
+    if split != HELD and rng.random() < 0.6:
+        return invented(rng)
     heads, tails = SYLLABLE[split]
     n = 1 if rng.random() < 0.6 else 2
     return ("".join(rng.choice(heads) for _ in range(n)) + rng.choice(tails)).capitalize()
 
 
 def first_name(rng, split):
-    if split != HELD and rng.random() < 0.25:
+    if split != HELD and rng.random() < 0.4:
         return syllables(rng, split)
     return rng.choice(FIRST[split])
 
 
 def last_name(rng, split):
-    if rng.random() < (0.2 if split == HELD else 0.35):
+    if rng.random() < (0.2 if split == HELD else 0.5):
         return syllables(rng, split) + rng.choice(["", "", "s", "man", "ez", "sen", "ski", "er"])
     return rng.choice(LAST[split])
 
 
 def city(rng, split):
-    if rng.random() < 0.25:
+    if rng.random() < (0.25 if split == HELD else 0.5):
         return syllables(rng, split) + rng.choice(["ville", "ton", "burg", "", "field", " Bay", " Falls"])
     return rng.choice(CITY[split])
 
@@ -220,6 +231,8 @@ def product(rng, split, category=None):
     if rng.random() < 0.25:
         part = things
     thing = rng.choice(part)
+    if split != HELD and rng.random() < 0.15:
+        thing = invented(rng).lower() + rng.choice(["", " " + thing.split()[-1]])
     r = rng.random()
     if r < 0.4:
         return thing

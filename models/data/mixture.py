@@ -151,7 +151,7 @@ def smalltalk_task(rng, split):
     return pick(ask, rng, split), answer
 
 
-TASKS = [(topic_task, 20), (other_label_task, 6), (sentiment_task, 7), (summarize_task, 10), (qa_task, 8), (extract_task, 9),
+TASKS = [(topic_task, 20), (other_label_task, 6), (sentiment_task, 7), (summarize_task, 14), (qa_task, 11), (extract_task, 13),
          (turns_task, 5), (joined_task, 27), (pgqa.pg_task, 8), (smalltalk_task, 0.5)]
 
 

@@ -20,6 +20,10 @@
 /* Positions whose keys or values are worked on at once; divides a page. */
 #define PART_TOKENS 16
 
+/* Pieces of an item; multiples of a page, and of a vector. */
+#define SPLIT_POSITIONS 256
+#define SPLIT_COLUMNS 64
+
 void
 bn_attention_plan(bn_engine *e)
 {
@@ -94,97 +98,248 @@ next_rows(bn_engine *e, const bn_sequence *seq, int kv_head, int is_value,
 	return bn_kv_row(e->kv, seq, e->layer, is_value, kv_head, p);
 }
 
-/* out[n_queries, head_dim] += weighted values of the positions [begin, end) */
-static void
-add_values(bn_engine *e, const bn_sequence *seq, int kv_head, float *out,
-		   const float *weights, int n_queries, int32_t begin, int32_t end)
+/* The tokens [begin, end) of a block and one KV head, with room for what is computed of them. */
+typedef struct head_block
 {
+	int			begin;
+	int			end;
+	int			kv_head;
+	float	   *scores;			/* [(end - begin) * group, score_stride] */
+} head_block;
+
+/* Items of the step are (block, KV head); the last blocks, whose tokens see most, come first. */
+static head_block
+find_item(const bn_engine *e, int item, float *scores)
+{
+	int			n_kv_heads = e->model->config->n_kv_heads;
+	int			block = e->n_blocks - 1 - item / n_kv_heads;
+
+	return (head_block) {e->block_begin[block], e->block_begin[block + 1], item % n_kv_heads, scores};
+}
+
+static inline int
+group_size(const bn_engine *e)
+{
+	return e->model->config->n_heads / e->model->config->n_kv_heads;
+}
+
+/* Positions that the last token of a block sees. */
+static inline int32_t
+block_positions(const bn_engine *e, const head_block *b)
+{
+	return e->entries[b->end - 1].position + 1;
+}
+
+/* q [(end - begin) * group, head_dim] times the keys of the positions [from, to) */
+static void
+compute_scores(bn_engine *e, const head_block *b, float *q, int32_t from, int32_t to)
+{
+	const bn_config *c = e->model->config;
+	const bn_sequence *seq = e->entries[b->begin].sequence;
+	int			width = group_size(e) * c->head_dim;
+	int32_t		p;
+	int			n;
+	int			t;
+
+	for (t = b->begin; t < b->end; t++)
+		memcpy(bn_row(q, t - b->begin, width),
+			   bn_row(e->q, t, c->n_heads * c->head_dim) + b->kv_head * width,
+			   (size_t) width * sizeof(float));
+	/* what a token sees of the tokens after it in the block is not used */
+	for (p = from; p < to; p += n)
+	{
+		const uint16_t *keys = next_rows(e, seq, b->kv_head, 0, p, to, &n);
+
+		e->kernels->attn_scores(b->scores + p, e->score_stride, q, (size_t) c->head_dim,
+								(b->end - b->begin) * group_size(e),
+								keys, (size_t) c->head_dim, n, c->head_dim);
+	}
+}
+
+/* Scores of the queries [from, to) of the block to weights. */
+static void
+compute_weights(bn_engine *e, const head_block *b, int from, int to)
+{
+	float		scale = 1.0f / sqrtf((float) e->model->config->head_dim);
+	int32_t		first = e->entries[b->begin].position;
+	int			i;
+
+	for (i = from; i < to; i++)
+		e->kernels->softmax(b->scores + (size_t) i * e->score_stride,
+							first + i / group_size(e) + 1, scale);
+}
+
+/* out[n_queries, head_dim] += weighted values of the positions [begin, end), columns [from, to) */
+static void
+add_values(bn_engine *e, const head_block *b, float *out, const float *weights, int n_queries,
+		   int32_t begin, int32_t end, int from, int to)
+{
+	const bn_sequence *seq = e->entries[b->begin].sequence;
 	int			head_dim = e->model->config->head_dim;
 	int32_t		p;
 	int			n;
 
 	for (p = begin; p < end; p += n)
 	{
-		const uint16_t *values = next_rows(e, seq, kv_head, 1, p, end, &n);
+		const uint16_t *values = next_rows(e, seq, b->kv_head, 1, p, end, &n);
 
-		e->kernels->attn_values(out, (size_t) head_dim, weights + p, e->score_stride, n_queries,
-								values, (size_t) head_dim, n, head_dim);
+		e->kernels->attn_values(out + from, (size_t) head_dim, weights + p, e->score_stride,
+								n_queries, values + from, (size_t) head_dim, n, to - from);
 	}
 }
 
-/*
- * One KV head for the tokens [begin, end).  q and out are [end - begin,
- * n_heads / n_kv_heads, head_dim].
- */
+/* The weighted values of a block, columns [from, to); out as q above, to work in. */
 static void
-attend_block(bn_engine *e, int begin, int end, int kv_head, const float *q, float *out,
-			 float *scores)
+compute_values(bn_engine *e, const head_block *b, float *out, int from, int to)
 {
 	const bn_config *c = e->model->config;
-	const bn_sequence *seq = e->entries[begin].sequence;
-	int			group = c->n_heads / c->n_kv_heads;
-	int			n_queries = (end - begin) * group;
-	int32_t		first = e->entries[begin].position;
-	int32_t		n_positions = e->entries[end - 1].position + 1;
-	float		scale = 1.0f / sqrtf((float) c->head_dim);
-	int32_t		p;
-	int			n;
+	int			group = group_size(e);
+	int			width = group * c->head_dim;
+	int			n_tokens = b->end - b->begin;
+	int32_t		first = e->entries[b->begin].position;
 	int			i;
 
-	/* what a token sees of the tokens after it in the block is not used */
-	for (p = 0; p < n_positions; p += n)
-	{
-		const uint16_t *keys = next_rows(e, seq, kv_head, 0, p, n_positions, &n);
-
-		e->kernels->attn_scores(scores + p, e->score_stride, q, (size_t) c->head_dim, n_queries,
-								keys, (size_t) c->head_dim, n, c->head_dim);
-	}
-	for (i = 0; i < n_queries; i++)
-		e->kernels->softmax(scores + (size_t) i * e->score_stride, first + i / group + 1, scale);
-
+	for (i = 0; i < n_tokens * group; i++)
+		memset(bn_row(out, i, c->head_dim) + from, 0, (size_t) (to - from) * sizeof(float));
 	/* the values that all tokens see, then those that only the later ones do */
-	memset(out, 0, (size_t) n_queries * (size_t) c->head_dim * sizeof(float));
-	add_values(e, seq, kv_head, out, scores, n_queries, 0, first + 1);
-	for (i = 1; i < end - begin; i++)
-		add_values(e, seq, kv_head, bn_row(out, i * group, c->head_dim),
-				   scores + (size_t) (i * group) * e->score_stride, group,
-				   first + 1, first + i + 1);
+	add_values(e, b, out, b->scores, n_tokens * group, 0, first + 1, from, to);
+	for (i = 1; i < n_tokens; i++)
+		add_values(e, b, bn_row(out, i, width), b->scores + (size_t) (i * group) * e->score_stride,
+				   group, first + 1, first + i + 1, from, to);
+	for (i = 0; i < n_tokens * group; i++)
+		memcpy(bn_row(e->attention, b->begin + i / group, c->n_heads * c->head_dim) +
+			   b->kv_head * width + i % group * c->head_dim + from,
+			   bn_row(out, i, c->head_dim) + from, (size_t) (to - from) * sizeof(float));
 }
 
-/*
- * Items are (block, KV head); the last blocks, whose tokens see most, come
- * first.
- */
+/* A thread's room for a block's queries, or for what comes out. */
+static float *
+thread_rows(const bn_engine *e, float *rows, int thread)
+{
+	size_t		block_floats = (size_t) e->max_block * (size_t) (group_size(e) * e->model->config->head_dim);
+
+	return rows + (size_t) thread * block_floats;
+}
+
+/* Whole items, where there are enough of them. */
 static void
 attend(void *arg, int begin, int end, int thread)
 {
 	bn_engine  *e = arg;
-	const bn_config *c = e->model->config;
-	int			width = c->n_heads / c->n_kv_heads * c->head_dim;	/* of a group */
-	size_t		block_floats = (size_t) e->max_block * (size_t) width;
-	float	   *block_q = e->block_q + (size_t) thread * block_floats;
-	float	   *block_out = e->block_out + (size_t) thread * block_floats;
-	float	   *scores = e->scores + (size_t) thread * (size_t) e->max_block *
-		(size_t) (c->n_heads / c->n_kv_heads) * e->score_stride;
+	float	   *scores = e->scores + (size_t) thread * (size_t) (e->max_block * group_size(e)) * e->score_stride;
 	int			item;
 
 	for (item = begin; item < end && !bn_engine_stopping(e, thread); item++)
 	{
-		int			block = e->n_blocks - 1 - item / c->n_kv_heads;
-		int			head = item % c->n_kv_heads;
-		int			from = e->block_begin[block];
-		int			to = e->block_begin[block + 1];
-		size_t		bytes = (size_t) width * sizeof(float);
-		int			t;
+		head_block	b = find_item(e, item, scores);
 
-		for (t = from; t < to; t++)
-			memcpy(bn_row(block_q, t - from, width),
-				   bn_row(e->q, t, c->n_heads * c->head_dim) + head * width, bytes);
-		attend_block(e, from, to, head, block_q, block_out, scores);
-		for (t = from; t < to; t++)
-			memcpy(bn_row(e->attention, t, c->n_heads * c->head_dim) + head * width,
-				   bn_row(block_out, t - from, width), bytes);
+		compute_scores(e, &b, thread_rows(e, e->block_q, thread), 0, block_positions(e, &b));
+		compute_weights(e, &b, 0, (b.end - b.begin) * group_size(e));
+		compute_values(e, &b, thread_rows(e, e->block_out, thread), 0, e->model->config->head_dim);
 	}
+}
+
+/*
+ * With few tokens there are few items, which do not divide evenly among the
+ * threads.  Then each part of the work is divided for itself: scores by
+ * positions, values by columns.
+ */
+typedef struct split_job
+{
+	bn_engine  *engine;
+	int			n_parts;		/* of an item */
+	int32_t		part;			/* positions, or columns */
+} split_job;
+
+static head_block
+find_split(const split_job *job, int piece)
+{
+	bn_engine  *e = job->engine;
+	int			item = piece / job->n_parts;
+	head_block	b = find_item(e, item, NULL);
+
+	b.scores = e->split_scores +
+		(size_t) ((b.begin * e->model->config->n_kv_heads + b.kv_head * (b.end - b.begin)) * group_size(e)) *
+		e->score_stride;
+	return b;
+}
+
+static void
+split_scores(void *arg, int begin, int end, int thread)
+{
+	const split_job *job = arg;
+	bn_engine  *e = job->engine;
+	int			piece;
+
+	for (piece = begin; piece < end && !bn_engine_stopping(e, thread); piece++)
+	{
+		head_block	b = find_split(job, piece);
+		int32_t		from = piece % job->n_parts * job->part;
+		int32_t		to = block_positions(e, &b);
+
+		if (from < to)
+			compute_scores(e, &b, thread_rows(e, e->block_q, thread), from,
+						   to - from > job->part ? from + job->part : to);
+	}
+}
+
+static void
+split_weights(void *arg, int begin, int end, int thread)
+{
+	const split_job *job = arg;
+	int			piece;
+
+	for (piece = begin; piece < end && !bn_engine_stopping(job->engine, thread); piece++)
+	{
+		head_block	b = find_split(job, piece);
+		int			query = piece % job->n_parts;
+
+		if (query < (b.end - b.begin) * group_size(job->engine))
+			compute_weights(job->engine, &b, query, query + 1);
+	}
+}
+
+static void
+split_values(void *arg, int begin, int end, int thread)
+{
+	const split_job *job = arg;
+	bn_engine  *e = job->engine;
+	int			head_dim = e->model->config->head_dim;
+	int			piece;
+
+	for (piece = begin; piece < end && !bn_engine_stopping(e, thread); piece++)
+	{
+		head_block	b = find_split(job, piece);
+		int			from = piece % job->n_parts * job->part;
+
+		compute_values(e, &b, thread_rows(e, e->block_out, thread), from,
+					   from + job->part < head_dim ? from + job->part : head_dim);
+	}
+}
+
+static void
+attend_split(bn_engine *e, int n_items, int64_t item_work)
+{
+	const bn_config *c = e->model->config;
+	int32_t		n_positions = 0;
+	int			t;
+	split_job	job = {.engine = e};
+
+	for (t = 0; t < e->n_entries; t++)
+		if (e->entries[t].position + 1 > n_positions)
+			n_positions = e->entries[t].position + 1;
+
+	job.part = SPLIT_POSITIONS;
+	job.n_parts = (n_positions + SPLIT_POSITIONS - 1) / SPLIT_POSITIONS;
+	bn_engine_run(e, BN_PART_ATTENTION, split_scores, &job, n_items * job.n_parts, 1,
+				  item_work / 2 / job.n_parts);
+	job.n_parts = BN_SPLIT_TOKENS * group_size(e);
+	bn_engine_run(e, BN_PART_ATTENTION, split_weights, &job, n_items * job.n_parts, 1,
+				  8 * n_positions);
+	job.part = SPLIT_COLUMNS;
+	job.n_parts = (c->head_dim + SPLIT_COLUMNS - 1) / SPLIT_COLUMNS;
+	bn_engine_run(e, BN_PART_ATTENTION, split_values, &job, n_items * job.n_parts, 1,
+				  item_work / 2 / job.n_parts);
 }
 
 void
@@ -199,5 +354,8 @@ bn_attention_run(bn_engine *e)
 	for (t = 0; t < e->n_entries; t++)
 		work += 2 * (int64_t) width * (e->entries[t].position + 1);
 	bn_engine_run(e, BN_PART_ROPE, rotate_and_store, e, e->n_entries, 1, 4 * width);
-	bn_engine_run(e, BN_PART_ATTENTION, attend, e, n_items, 1, work / n_items);
+	if (e->n_entries <= BN_SPLIT_TOKENS && e->n_threads > 1 && work / n_items >= BN_PIECE_WORK)
+		attend_split(e, n_items, work / n_items);
+	else
+		bn_engine_run(e, BN_PART_ATTENTION, attend, e, n_items, 1, work / n_items);
 }

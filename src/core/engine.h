@@ -24,6 +24,9 @@
 /* Multiply-adds that are worth handing to another thread, some microseconds. */
 #define BN_PIECE_WORK (64 * 1024)
 
+/* In a step of at most so many tokens the attention to one KV head is divided among threads. */
+#define BN_SPLIT_TOKENS 8
+
 /* What is known of a row of the head's input, for the screen; see head.c. */
 typedef struct bn_screened
 {
@@ -38,6 +41,7 @@ struct bn_engine
 	bn_kv	   *kv;
 	const bn_kernels *kernels;
 	bn_pool    *pool;
+	int			n_threads;		/* of a step, at most */
 	int			max_entries;
 	int32_t		max_positions;
 	size_t		score_stride;	/* floats per query head */
@@ -59,6 +63,7 @@ struct bn_engine
 	int8_t	   *quantized;		/* [max_entries, quant_stride] */
 	bn_quant   *quant;			/* [max_entries] */
 	float	   *scores;			/* [n_threads, max_block queries of a group, score_stride] */
+	float	   *split_scores;	/* [BN_SPLIT_TOKENS, n_heads, score_stride] */
 	float	   *block_q;		/* [n_threads, max_block queries of a group, head_dim] */
 	float	   *block_out;		/* the same */
 	int32_t    *block_begin;	/* [max_entries + 1], see attention.c */

@@ -1,25 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * schedule.c
- *	  Runs any number of requests through shared steps.
+ *	  Runs the requests of any number of callers through shared steps.
  *
  * Invariants:
  *
- *	- Requests are admitted in order.  A request that shares the beginning of
- *	  an earlier one is admitted when that beginning is in the cache.
+ *	- The requests of a run are admitted in their order.  One whose beginning
+ *	  another sequence is about to compute waits for that, and takes it over.
  *	- At admission a request gets a slot and all pages that it can ever need,
  *	  so what runs never waits for memory.
- *	- A finished request keeps its pages while a later one wants to share them.
- *	  Since requests are in preorder of the sharing tree, the only ones that
- *	  are kept without running are the ancestors of the next request to admit.
- *	  A cache that holds one request and its ancestors is therefore enough to
- *	  finish them all.
+ *	- Of the runs that wait for room the one that waits longest comes first, and
+ *	  what is behind it waits too, however small.
+ *	- A run that has something in the cache leaves a part of the room to those
+ *	  that have nothing.
  *
  * src/core/schedule.c
  *
  *-------------------------------------------------------------------------
  */
-#include "schedule.h"
+#include "scheduler.h"
 
 #include <fenv.h>
 #include <math.h>
@@ -28,56 +27,14 @@
 /* Logits of one step; a row is large (128256 floats in 2B4T). */
 #define MAX_LOGIT_ROWS 64
 
-/* Up to so many largest logits are asked of a step instead of all. */
-#define MAX_BEST 1024
+/* A shorter common beginning is computed again sooner than waited for. */
+#define MIN_SHARED_TOKENS 16
 
-/* What the parts of a schedule need, found from requests and limits. */
-typedef struct schedule_plan
-{
-	int32_t		n_slots;
-	int32_t		n_pages;
-	int32_t		max_positions;
-	int32_t		max_pages;		/* of one sequence */
-	int32_t		max_entries;
-	int32_t		n_logit_rows;
-	int32_t		n_threads;
-	bool		embeds;
-	bool		samples;
-	int32_t		max_best;
-} schedule_plan;
+/* 1 / so much of the slots and pages is kept for runs that have none. */
+#define RESERVED_SHARE 4
 
-typedef struct slot
-{
-	bn_sequence sequence;
-	int32_t		request;		/* or -1 */
-} slot;
-
-struct bn_schedule
-{
-	const bn_model *model;
-	bn_engine  *engine;
-	bn_kv	   *kv;
-	bn_pool    *pool;
-	bn_request *requests;
-	int32_t		n_requests;
-	int32_t		n_admitted;
-	int32_t		n_finished;
-	int32_t		first_slot;		/* where the next step begins to look */
-	schedule_plan plan;
-	slot	   *slots;			/* [n_slots] */
-	bn_step_entry *entries;		/* [max_entries] */
-	int32_t    *entry_request;	/* [max_entries] */
-	float	   *logits;			/* [n_logit_rows, vocab_size] */
-	bn_candidate *best;			/* [n_logit_rows, max_best] */
-	float	   *hidden;			/* [max_entries, d_model], if something embeds */
-	double	   *pooled;			/* [n_slots, d_model], likewise */
-	void	   *sampler_scratch;
-	bn_schedule_stats stats;
-};
-
-/* Positions that a request stores in the cache when all is done. */
-static int32_t
-positions_needed(const bn_request *r)
+int32_t
+bn_positions_needed(const bn_request *r)
 {
 	switch (r->kind)
 	{
@@ -91,155 +48,26 @@ positions_needed(const bn_request *r)
 	}
 }
 
-/* Prompt positions to be computed or reused before the request can decode. */
-static int32_t
-prompt_positions(const bn_request *r)
+int32_t
+bn_prompt_positions(const bn_request *r)
 {
-	return r->kind == BN_REQUEST_SCORE ? positions_needed(r) : r->n_tokens;
+	return r->kind == BN_REQUEST_SCORE ? bn_positions_needed(r) : r->n_tokens;
 }
 
 /*
- * How much of the parent's cache is of use: at least one position must be left
- * to compute, since its logits are what the request is about.
+ * How much of the prompt may come from the cache: at least one position must be
+ * left to compute, since its logits are what the request is about.  A pooled
+ * vector needs the hidden state of every token.
  */
 static int32_t
-reusable_positions(const bn_request *requests, const bn_request *r)
+reusable_positions(const bn_request *r)
 {
-	int32_t		n;
-	int32_t		most;
-
-	if (r->shared_with < 0 || r->n_tokens == 0)
-		return 0;
 	if (r->kind == BN_REQUEST_EMBED && r->pooling != BN_POOL_LAST)
 		return 0;
-	n = prompt_positions(&requests[r->shared_with]);
-	if (n > r->n_shared)
-		n = r->n_shared;
-	most = (r->kind == BN_REQUEST_SCORE ? r->n_context : r->n_tokens) - 1;
-	return n < most ? n : most;
+	return (r->kind == BN_REQUEST_SCORE ? r->n_context : r->n_tokens) - 1;
 }
 
-/* Pages that are the request's own, not shared with its parent. */
-static int32_t
-own_pages(const bn_request *requests, const bn_request *r)
-{
-	return bn_kv_pages(positions_needed(r)) - reusable_positions(requests, r) / BN_PAGE_TOKENS;
-}
-
-/* How many of the largest logits decide about the next token; 0: all. */
-static int32_t
-best_needed(const bn_request *r, int32_t vocab_size)
-{
-	int32_t		n = r->kind == BN_REQUEST_GENERATE ? bn_sample_needs(&r->sampling, vocab_size) : 0;
-
-	return n <= MAX_BEST ? n : 0;
-}
-
-static bn_status
-check_request(const bn_model *model, const bn_request *requests, int index, bn_error *err)
-{
-	const bn_request *r = &requests[index];
-	const bn_config *c = model->config;
-	int64_t		length = r->n_tokens;
-
-	if (r->kind == BN_REQUEST_GENERATE)
-		length += r->max_output;
-	if (r->n_tokens < 1 ||
-		((r->kind == BN_REQUEST_GENERATE || r->kind == BN_REQUEST_NEXT) && r->max_output < 1) ||
-		(r->kind == BN_REQUEST_SCORE && (r->n_context < 1 || r->n_context > r->n_tokens)))
-		return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET, "request %d has no tokens", index);
-	if (length > c->context_length)
-		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
-					   "%ld tokens are needed, the model's context holds %d",
-					   length, (int) c->context_length);
-	if (r->shared_with >= index || r->n_shared > r->n_tokens)
-		return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET,
-					   "request %d shares with request %d", index, (int) r->shared_with);
-	if (r->shared_with >= 0)
-	{
-		const bn_request *parent = &requests[r->shared_with];
-		int			ancestor = index - 1;
-
-		while (ancestor >= 0 && ancestor != r->shared_with)
-			ancestor = requests[ancestor].shared_with;
-		if (ancestor < 0 || r->n_shared < 0 || r->n_shared > parent->n_tokens ||
-			memcmp(r->tokens, parent->tokens, (size_t) r->n_shared * sizeof(int32_t)) != 0)
-			return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET,
-						   "request %d does not share a beginning with request %d",
-						   index, (int) r->shared_with);
-	}
-	return BN_OK;
-}
-
-static bn_status
-make_plan(const bn_model *model, const bn_request *requests, int n_requests,
-		  const bn_schedule_limits *limits, schedule_plan *plan, bn_error *err)
-{
-	const bn_config *c = model->config;
-	int64_t		page_limit = limits->kv_bytes / (int64_t) bn_kv_page_bytes(c);
-	int64_t		all_pages = 0;
-	int64_t		all_tokens = 0;
-	int64_t		all_logits = 0;
-	int32_t		most_own_pages = 0;
-	int32_t		most_ancestors = 0;
-	int			i;
-
-	memset(plan, 0, sizeof(*plan));
-	for (i = 0; i < n_requests; i++)
-	{
-		const bn_request *r = &requests[i];
-		int32_t		own;
-		int64_t		path_pages = 0;
-		int32_t		n_ancestors = 0;
-		int			ancestor;
-
-		BN_TRY(check_request(model, requests, i, err));
-		own = own_pages(requests, r);
-		for (ancestor = r->shared_with; ancestor >= 0; ancestor = requests[ancestor].shared_with)
-		{
-			path_pages += own_pages(requests, &requests[ancestor]);
-			n_ancestors++;
-		}
-		if (path_pages + own > page_limit)
-			return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
-						   "%ld MB of KV cache are needed, %ld MB are allowed",
-						   ((path_pages + own) * (int64_t) bn_kv_page_bytes(c) + 1048575) / 1048576,
-						   limits->kv_bytes / 1048576);
-		all_pages += own;
-		all_tokens += prompt_positions(r);
-		all_logits += r->kind == BN_REQUEST_SCORE ? r->n_tokens - r->n_context :
-			r->kind == BN_REQUEST_EMBED ? 0 : 1;
-		if (own > most_own_pages)
-			most_own_pages = own;
-		if (n_ancestors > most_ancestors)
-			most_ancestors = n_ancestors;
-		if (positions_needed(r) > plan->max_positions)
-			plan->max_positions = positions_needed(r);
-		plan->embeds |= r->kind == BN_REQUEST_EMBED;
-		if (best_needed(r, c->vocab_size) > plan->max_best)
-			plan->max_best = best_needed(r, c->vocab_size);
-		plan->samples |= r->kind == BN_REQUEST_GENERATE;
-	}
-
-	plan->n_slots = limits->max_sequences < n_requests ? limits->max_sequences : n_requests;
-	if (plan->n_slots < most_ancestors + 1)
-		plan->n_slots = most_ancestors + 1;
-	if (all_pages > (int64_t) plan->n_slots * most_own_pages)
-		all_pages = (int64_t) plan->n_slots * most_own_pages;
-	plan->n_pages = (int32_t) (all_pages < page_limit ? all_pages : page_limit);
-	plan->max_pages = bn_kv_pages(plan->max_positions);
-	if (all_tokens < plan->n_slots)
-		all_tokens = plan->n_slots;
-	plan->max_entries = (int32_t) (all_tokens < limits->max_step_tokens ? all_tokens :
-								   limits->max_step_tokens);
-	if (plan->max_entries < 1)
-		plan->max_entries = 1;
-	plan->n_logit_rows = plan->max_entries < MAX_LOGIT_ROWS ? plan->max_entries : MAX_LOGIT_ROWS;
-	if (all_logits < plan->n_logit_rows)
-		plan->n_logit_rows = (int32_t) all_logits;
-	plan->n_threads = limits->n_threads < 1 ? 1 : limits->n_threads;
-	return BN_OK;
-}
+/* ---- memory ---- */
 
 /* The next size bytes of the schedule's memory, or NULL if it is only measured. */
 static void *
@@ -251,109 +79,124 @@ take(char *memory, size_t *used, size_t size)
 	return result;
 }
 
-/* Sets the pointers of *s into memory (NULL: only counts); returns the size. */
+/* Sets the numbers and pointers of *s into memory (NULL: only counts); returns the size. */
 static size_t
-lay_out(bn_schedule *s, char *memory, const bn_model *model, const schedule_plan *plan)
+lay_out(bn_schedule *s, char *memory, const bn_model *model, const bn_schedule_limits *limits)
 {
 	const bn_config *c = model->config;
 	size_t		d = (size_t) c->d_model;
 	size_t		used = 0;
+	int32_t		max_pages = bn_kv_pages(limits->max_positions);
+	int64_t		n_pages = limits->kv_bytes / (int64_t) bn_kv_page_bytes(c);
+	size_t		n_entries = (size_t) limits->max_step_tokens;
 	int32_t    *pages;
 	int32_t		i;
 
+	if (n_pages > INT32_MAX)
+		n_pages = INT32_MAX;
 	take(memory, &used, sizeof(*s));
-	s->slots = take(memory, &used, sizeof(slot) * (size_t) plan->n_slots);
-	pages = take(memory, &used, sizeof(int32_t) * (size_t) plan->n_slots * (size_t) plan->max_pages);
-	for (i = 0; memory && i < plan->n_slots; i++)
+	s->n_slots = limits->max_sequences;
+	s->max_run_sequences = limits->max_run_sequences;
+	s->max_entries = limits->max_step_tokens;
+	s->max_positions = limits->max_positions;
+	s->n_logit_rows = s->max_entries < MAX_LOGIT_ROWS ? s->max_entries : MAX_LOGIT_ROWS;
+	s->slots = take(memory, &used, sizeof(bn_slot) * (size_t) s->n_slots);
+	pages = take(memory, &used, sizeof(int32_t) * (size_t) s->n_slots * (size_t) max_pages);
+	for (i = 0; memory && i < s->n_slots; i++)
 	{
-		bn_sequence seq = {0, 0, plan->max_pages, pages + (size_t) i * (size_t) plan->max_pages};
+		bn_sequence seq = {0, 0, max_pages, pages + (size_t) i * (size_t) max_pages};
 
-		s->slots[i] = (slot) {seq, -1};
+		s->slots[i] = (bn_slot) {seq, NULL, -1, 0, 0};
 	}
-	s->entries = take(memory, &used, sizeof(bn_step_entry) * (size_t) plan->max_entries);
-	s->entry_request = take(memory, &used, sizeof(int32_t) * (size_t) plan->max_entries);
-	s->logits = take(memory, &used, sizeof(float) * (size_t) plan->n_logit_rows *
-					 (size_t) c->vocab_size);
-	s->best = take(memory, &used, sizeof(bn_candidate) * (size_t) plan->n_logit_rows *
-				   (size_t) plan->max_best);
-	if (plan->embeds)
-	{
-		s->hidden = take(memory, &used, sizeof(float) * (size_t) plan->max_entries * d);
-		s->pooled = take(memory, &used, sizeof(double) * (size_t) plan->n_slots * d);
-	}
-	if (plan->samples)
-		s->sampler_scratch = take(memory, &used, bn_sampler_scratch_size(c->vocab_size));
-	s->pool = take(memory, &used, bn_pool_size(plan->n_threads));
-	s->kv = take(memory, &used, bn_kv_size(c, plan->n_pages));
-	s->engine = take(memory, &used, bn_engine_size(c, plan->max_entries, plan->n_threads,
-												   plan->max_positions));
+	s->entries = take(memory, &used, sizeof(bn_step_entry) * n_entries);
+	s->entry_slot = take(memory, &used, sizeof(bn_slot *) * n_entries);
+	s->logits = take(memory, &used, sizeof(float) * (size_t) s->n_logit_rows * (size_t) c->vocab_size);
+	s->best = take(memory, &used, sizeof(bn_candidate) * (size_t) s->n_logit_rows * BN_MAX_BEST);
+	s->hidden = take(memory, &used, sizeof(float) * n_entries * d);
+	s->pooled = take(memory, &used, sizeof(double) * (size_t) s->n_slots * d);
+	s->sampler_scratch = take(memory, &used, bn_sampler_scratch_size(c->vocab_size));
+	s->pool = take(memory, &used, bn_pool_size(limits->n_threads));
+	s->engine = take(memory, &used, bn_engine_size(c, s->max_entries, limits->n_threads,
+												   s->max_positions));
+	s->kv = take(memory, &used, bn_kv_size(c, (int32_t) n_pages));
+	if (memory)
+		s->kv = bn_kv_init(s->kv, c, (int32_t) n_pages);
 	return used;
 }
 
-bn_status
-bn_schedule_size(const bn_model *model, const bn_request *requests, int n_requests,
-				 const bn_schedule_limits *limits, size_t *size, bn_error *err)
+static bn_status
+check_limits(const bn_model *model, const bn_schedule_limits *limits, bn_error *err)
 {
-	bn_schedule measured;
-	schedule_plan plan;
-
-	BN_TRY(make_plan(model, requests, n_requests, limits, &plan, err));
-	*size = lay_out(&measured, NULL, model, &plan);
+	if (limits->max_sequences < 1 || limits->max_run_sequences < 1 || limits->max_step_tokens < 1 ||
+		limits->n_threads < 1 || limits->kv_bytes < 0 || limits->max_positions < 1 ||
+		limits->max_positions > model->config->context_length)
+		return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET, "impossible limits of a schedule");
 	return BN_OK;
 }
 
 bn_status
-bn_schedule_init(bn_schedule **schedule, void *memory, size_t size,
-				 const bn_model *model, const bn_kernels *kernels,
-				 bn_request *requests, int n_requests,
-				 const bn_schedule_limits *limits, bn_error *err)
+bn_schedule_size(const bn_model *model, const bn_schedule_limits *limits, size_t *size,
+				 bn_error *err)
+{
+	bn_schedule measured;
+
+	BN_TRY(check_limits(model, limits, err));
+	*size = lay_out(&measured, NULL, model, limits);
+	return BN_OK;
+}
+
+int64_t
+bn_schedule_kv_bytes(const bn_model *model, const bn_request *requests, int n_requests,
+					 int32_t max_sequences, int64_t limit)
+{
+	int64_t		page_bytes = (int64_t) bn_kv_page_bytes(model->config);
+	int64_t		all_pages = 0;
+	int64_t		most_pages = 0;
+	int			i;
+
+	for (i = 0; i < n_requests; i++)
+	{
+		int64_t		pages = bn_kv_pages(bn_positions_needed(&requests[i]));
+
+		all_pages += pages;
+		if (pages > most_pages)
+			most_pages = pages;
+	}
+	if (all_pages > max_sequences * most_pages)
+		all_pages = max_sequences * most_pages;
+	/* what is reserved for others is not needed, but nor is it touched */
+	all_pages += all_pages / (RESERVED_SHARE - 1) + 1;
+	return all_pages * page_bytes < limit ? all_pages * page_bytes : limit;
+}
+
+bn_status
+bn_schedule_init(bn_schedule **schedule, void *memory, size_t size, const bn_model *model,
+				 const bn_kernels *kernels, const bn_schedule_limits *limits, bn_error *err)
 {
 	bn_schedule *s = memory;
 	bn_schedule measured;
-	schedule_plan plan;
 	size_t		needed;
-	int			i;
 
-	BN_TRY(make_plan(model, requests, n_requests, limits, &plan, err));
-	needed = lay_out(&measured, NULL, model, &plan);
+	BN_TRY(check_limits(model, limits, err));
+	needed = lay_out(&measured, NULL, model, limits);
 	if (size < needed)
 		return bn_fail(err, BN_ERR_NOSPACE, BN_NO_OFFSET,
 					   "%lu bytes of memory where %lu are needed",
 					   (uint64_t) size, (uint64_t) needed);
 	memset(s, 0, sizeof(*s));
-	s->plan = plan;
-	lay_out(s, memory, model, &plan);
+	lay_out(s, memory, model, limits);
 	s->model = model;
-	s->requests = requests;
-	s->n_requests = n_requests;
-	s->pool = bn_pool_init(s->pool, plan.n_threads);
-	s->kv = bn_kv_init(s->kv, model->config, plan.n_pages);
+	s->pool = bn_pool_init(s->pool, limits->n_threads);
 	s->engine = bn_engine_init(s->engine, model, s->kv, kernels, s->pool,
-							   plan.max_entries, plan.max_positions);
-	for (i = 0; i < n_requests; i++)
-	{
-		bn_request *r = &requests[i];
-
-		r->n_output = 0;
-		r->finish = BN_FINISH_NONE;
-		r->logprob = 0.0;
-		r->is_greedy = true;
-		r->n_prefilled = 0;
-		r->state = BN_WAITING;
-		r->n_done = 0;
-		r->n_children = 0;
-		r->slot = -1;
-		if (reusable_positions(requests, r) > 0)
-			requests[r->shared_with].n_children++;
-	}
+							   s->max_entries, s->max_positions);
 	*schedule = s;
 	return BN_OK;
 }
 
-bool
-bn_schedule_done(const bn_schedule *s)
+void
+bn_schedule_use(bn_schedule *s, const bn_kernels *kernels, int n_threads)
 {
-	return s->n_finished == s->n_requests;
+	bn_engine_use(s->engine, kernels, n_threads);
 }
 
 const bn_schedule_stats *
@@ -362,158 +205,284 @@ bn_schedule_get_stats(const bn_schedule *s)
 	return &s->stats;
 }
 
-static void
-release_if_unused(bn_schedule *s, bn_request *r)
+bn_cache_use
+bn_schedule_cache_use(const bn_schedule *s)
 {
-	if (r->state != BN_FINISHED || r->n_children > 0 || r->slot < 0)
-		return;
-	bn_sequence_release(s->kv, &s->slots[r->slot].sequence);
-	s->slots[r->slot].request = -1;
-	r->slot = -1;
-}
-
-static void
-finish(bn_schedule *s, bn_request *r, bn_finish how)
-{
-	r->state = BN_FINISHED;
-	r->finish = how;
-	s->n_finished++;
-	release_if_unused(s, r);
-}
-
-void
-bn_schedule_stop(bn_schedule *s, int request)
-{
-	bn_request *r = &s->requests[request];
-
-	/* before its prompt is complete it may have something to give to others */
-	if (r->state == BN_DECODE)
-		finish(s, r, BN_FINISH_STOP);
-}
-
-/* Admits the next request if there is room; false if it has to wait. */
-static bool
-admit_next(bn_schedule *s)
-{
-	bn_request *r = &s->requests[s->n_admitted];
-	int32_t		reused = reusable_positions(s->requests, r);
-	bn_request *parent = reused > 0 ? &s->requests[r->shared_with] : NULL;
-	bn_sequence *seq;
+	bn_cache_use use = {
+		.n_pages = bn_kv_n_pages(s->kv),
+		.n_cached = bn_kv_cached_pages(s->kv)
+	};
 	int32_t		i;
 
-	if (parent && parent->n_done < reused)
-		return false;
-	if (own_pages(s->requests, r) > bn_kv_free_pages(s->kv))
-		return false;
-	for (i = 0; i < s->plan.n_slots && s->slots[i].request >= 0; i++)
-		;
-	if (i == s->plan.n_slots)
-		return false;
+	use.n_used = use.n_pages - use.n_cached - bn_kv_free_pages(s->kv);
+	for (i = 0; i < s->n_slots; i++)
+		use.n_sequences += s->slots[i].run != NULL;
+	return use;
+}
 
-	s->slots[i].request = s->n_admitted;
-	seq = &s->slots[i].sequence;
-	r->slot = i;
-	if (parent)
+/* ---- runs ---- */
+
+static bn_status
+check_request(const bn_schedule *s, const bn_request *requests, int index, bn_error *err)
+{
+	const bn_request *r = &requests[index];
+	int64_t		length = r->n_tokens;
+	int64_t		page_bytes = (int64_t) bn_kv_page_bytes(s->model->config);
+
+	if (r->kind == BN_REQUEST_GENERATE)
+		length += r->max_output;
+	if (r->n_tokens < 1 ||
+		((r->kind == BN_REQUEST_GENERATE || r->kind == BN_REQUEST_NEXT) && r->max_output < 1) ||
+		(r->kind == BN_REQUEST_SCORE && (r->n_context < 1 || r->n_context > r->n_tokens)))
+		return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET, "request %d has no tokens", index);
+	if (length > s->max_positions)
+		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
+					   "%ld tokens are needed, the model's context holds %d",
+					   length, (int) s->max_positions);
+	if (bn_kv_pages(bn_positions_needed(r)) > bn_kv_n_pages(s->kv))
+		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
+					   "%ld MB of KV cache are needed, %ld MB are allowed",
+					   (bn_kv_pages(bn_positions_needed(r)) * page_bytes + 1048575) / 1048576,
+					   bn_kv_n_pages(s->kv) * page_bytes / 1048576);
+	return BN_OK;
+}
+
+bn_status
+bn_schedule_add(bn_schedule *s, bn_run *run, bn_error *err)
+{
+	bn_run	  **last = &s->first_run;
+	int			i;
+
+	for (i = 0; i < run->n_requests; i++)
+		BN_TRY(check_request(s, run->requests, i, err));
+	for (i = 0; i < run->n_requests; i++)
 	{
-		bn_sequence_fork(s->kv, seq, &s->slots[parent->slot].sequence, reused);
-		parent->n_children--;
-		release_if_unused(s, parent);
-		s->stats.reused_tokens += reused;
+		bn_request *r = &run->requests[i];
+
+		r->n_output = 0;
+		r->finish = BN_FINISH_NONE;
+		r->logprob = 0.0;
+		r->is_greedy = true;
+		r->n_prefilled = 0;
+		r->state = BN_WAITING;
+		r->n_done = 0;
+		r->slot = -1;
+		r->n_draft = 1;
 	}
-	bn_sequence_reserve(s->kv, seq, positions_needed(r));
-	if (s->pooled)
-		memset(s->pooled + (size_t) i * (size_t) s->model->config->d_model, 0,
-			   sizeof(double) * (size_t) s->model->config->d_model);
-	r->n_done = reused;
-	r->state = BN_PREFILL;
-	s->n_admitted++;
-	if (prompt_positions(r) == 0)
-		finish(s, r, BN_FINISH_STOP);	/* a score of no tokens */
+	*run = (bn_run) {.requests = run->requests, .n_requests = run->n_requests};
+	while (*last)
+		last = &(*last)->next;
+	*last = run;
+	return BN_OK;
+}
+
+bool
+bn_run_done(const bn_run *run)
+{
+	return run->status != BN_OK || run->n_finished == run->n_requests;
+}
+
+bool
+bn_schedule_idle(const bn_schedule *s)
+{
+	const bn_run *run;
+
+	for (run = s->first_run; run; run = run->next)
+		if (!bn_run_done(run))
+			return false;
 	return true;
 }
 
-/* Does the entry at a prompt position have to give logits? */
-static bool
-wants_logits(const bn_request *r, int32_t position)
+static void
+release_slot(bn_schedule *s, bn_slot *sl)
 {
-	switch (r->kind)
-	{
-		case BN_REQUEST_SCORE:
-			return position + 1 >= r->n_context;
-		case BN_REQUEST_EMBED:
-			return false;
-		default:
-			return position + 1 == r->n_tokens;
-	}
+	sl->run->requests[sl->request].slot = -1;
+	sl->run->n_live--;
+	bn_sequence_release(s->kv, &sl->sequence);
+	sl->run = NULL;
 }
 
-static bool
-wants_hidden(const bn_request *r, int32_t position)
+static void
+release_run(bn_schedule *s, const bn_run *run)
 {
-	if (r->kind != BN_REQUEST_EMBED)
-		return false;
-	switch (r->pooling)
-	{
-		case BN_POOL_FIRST:
-			return position == 0;
-		case BN_POOL_LAST:
-			return position + 1 == r->n_tokens;
-		default:
-			return true;
-	}
+	int32_t		i;
+
+	for (i = 0; i < s->n_slots && run->n_live > 0; i++)
+		if (s->slots[i].run == run)
+			release_slot(s, &s->slots[i]);
+}
+
+void
+bn_schedule_remove(bn_schedule *s, bn_run *run)
+{
+	bn_run	  **link = &s->first_run;
+
+	release_run(s, run);
+	while (*link && *link != run)
+		link = &(*link)->next;
+	if (*link)
+		*link = run->next;
+	run->next = NULL;
+}
+
+static void
+fail_run(bn_schedule *s, bn_run *run, bn_status status, const bn_error *err)
+{
+	run->status = status;
+	run->error = *err;
+	run->ticket = 0;
+	release_run(s, run);
+}
+
+static void
+finish(bn_schedule *s, bn_slot *sl, bn_finish how)
+{
+	bn_request *r = &sl->run->requests[sl->request];
+
+	r->state = BN_FINISHED;
+	r->finish = how;
+	sl->run->n_finished++;
+	release_slot(s, sl);
+}
+
+void
+bn_schedule_stop(bn_schedule *s, bn_run *run, int request)
+{
+	const bn_request *r = &run->requests[request];
+
+	if (r->state == BN_DECODE)
+		finish(s, &s->slots[r->slot], BN_FINISH_STOP);
+}
+
+/* ---- admission ---- */
+
+typedef enum admission
+{
+	ADMITTED,
+	NOTHING_TO_ADMIT,			/* or not now, for reasons of the run's own */
+	NO_ROOM
+} admission;
+
+static bn_slot *
+free_slot(bn_schedule *s, int32_t *n_free)
+{
+	bn_slot    *found = NULL;
+	int32_t		i;
+
+	*n_free = 0;
+	for (i = 0; i < s->n_slots; i++)
+		if (s->slots[i].run == NULL)
+		{
+			if (!found)
+				found = &s->slots[i];
+			(*n_free)++;
+		}
+	return found;
+}
+
+/* How much of a request's prompt the cache has; -1: it should be waited for. */
+static int32_t
+find_beginning(const bn_schedule *s, const bn_request *r)
+{
+	bn_kv_match match = bn_kv_find(s->kv, r->tokens, reusable_positions(r));
+
+	if (match.n_promised >= match.n_ready + MIN_SHARED_TOKENS)
+		return -1;
+	return match.n_ready >= MIN_SHARED_TOKENS ? match.n_ready : 0;
+}
+
+static admission
+admit_next(bn_schedule *s, bn_run *run)
+{
+	bn_request *r = &run->requests[run->n_admitted];
+	int32_t		n_free_slots;
+	int32_t		n_free_pages = bn_kv_free_pages(s->kv) + bn_kv_cached_pages(s->kv);
+	int32_t		n_new_pages;
+	int32_t		reused;
+	bn_slot    *sl;
+
+	if (bn_run_done(run) || run->n_admitted == run->n_requests ||
+		run->n_live >= s->max_run_sequences)
+		return NOTHING_TO_ADMIT;
+	reused = find_beginning(s, r);
+	if (reused < 0)
+		return NOTHING_TO_ADMIT;
+	n_new_pages = bn_kv_pages(bn_positions_needed(r)) - reused / BN_PAGE_TOKENS;
+	sl = free_slot(s, &n_free_slots);
+	if (run->n_live > 0 &&
+		(n_free_slots <= s->n_slots / RESERVED_SHARE ||
+		 n_free_pages - n_new_pages < bn_kv_n_pages(s->kv) / RESERVED_SHARE))
+		return NOTHING_TO_ADMIT;
+	if (!sl || bn_sequence_begin(s->kv, &sl->sequence, r->tokens, bn_prompt_positions(r), reused,
+								 bn_positions_needed(r)) != BN_OK)
+		return NO_ROOM;
+
+	sl->run = run;
+	sl->request = run->n_admitted++;
+	run->n_live++;
+	run->ticket = 0;
+	run->stats.reused_tokens += reused;
+	s->stats.reused_tokens += reused;
+	r->slot = (int32_t) (sl - s->slots);
+	r->n_done = reused;
+	r->state = BN_PREFILL;
+	if (r->kind == BN_REQUEST_EMBED)
+		memset(s->pooled + (size_t) r->slot * (size_t) s->model->config->d_model, 0,
+			   sizeof(double) * (size_t) s->model->config->d_model);
+	if (bn_prompt_positions(r) == 0)
+		finish(s, sl, BN_FINISH_STOP);	/* a score of no tokens */
+	return ADMITTED;
+}
+
+/* The run that has waited for room longest. */
+static bn_run *
+next_waiting(const bn_schedule *s)
+{
+	bn_run	   *found = NULL;
+	bn_run	   *run;
+
+	for (run = s->first_run; run; run = run->next)
+		if (run->ticket > 0 && (!found || run->ticket < found->ticket))
+			found = run;
+	return found;
 }
 
 /*
- * Fills the entries of the next step: one token of everything that decodes,
- * then prompts in the order of their slots.  Each step begins at another slot,
- * so that nobody waits for ever where there are more sequences than entries.
+ * One request of each run, while there are any and there is room: first those
+ * who wait for it.
  */
-static int
-gather_entries(bn_schedule *s)
+static void
+admit_all(bn_schedule *s)
 {
-	const bn_config *c = s->model->config;
-	int			n = 0;
-	int			n_rows = 0;
-	int			pass;
-	int32_t		k;
+	bool		any = true;
 
-	for (pass = 0; pass < 2; pass++)
+	while (any)
 	{
-		for (k = 0; k < s->plan.n_slots && n < s->plan.max_entries; k++)
+		bn_run	   *run;
+
+		any = false;
+		while ((run = next_waiting(s)) != NULL)
 		{
-			slot	   *sl = &s->slots[(s->first_slot + k) % s->plan.n_slots];
-			bn_request *r = sl->request >= 0 ? &s->requests[sl->request] : NULL;
-			int32_t		position;
-			int32_t		end;
+			if (admit_next(s, run) == NO_ROOM)
+				return;
+			run->ticket = 0;
+			any = true;
+		}
+		for (run = s->first_run; run; run = run->next)
+		{
+			admission	result = admit_next(s, run);
 
-			if (!r || r->state != (pass == 0 ? BN_DECODE : BN_PREFILL))
-				continue;
-			position = sl->sequence.n_tokens;
-			end = pass == 0 ? position + 1 : prompt_positions(r);
-			for (; position < end && n < s->plan.max_entries; position++)
+			if (result == NO_ROOM)
 			{
-				bool		logits = pass == 0 || wants_logits(r, position);
-
-				if (logits && n_rows == s->plan.n_logit_rows)
-					break;
-				s->entries[n] = (bn_step_entry) {
-					.sequence = &sl->sequence,
-					.position = position,
-					.token = pass == 0 ? r->output[r->n_output - 1] : r->tokens[position],
-					.logits = logits ? s->logits + (size_t) n_rows * (size_t) c->vocab_size : NULL,
-					.n_best = logits ? best_needed(r, c->vocab_size) : 0,
-					.best = s->best + (size_t) n_rows * (size_t) s->plan.max_best,
-					.hidden = wants_hidden(r, position) ?
-						s->hidden + (size_t) n * (size_t) c->d_model : NULL
-				};
-				s->entry_request[n] = sl->request;
-				n_rows += logits;
-				n++;
+				run->ticket = ++s->last_ticket;
+				return;
 			}
+			any |= result == ADMITTED;
 		}
 	}
-	return n;
 }
+
+/* ---- steps ---- */
 
 /* Mean (or only) hidden state to a vector of length 1. */
 static void
@@ -534,8 +503,10 @@ finish_embedding(bn_schedule *s, bn_request *r)
 
 /* Takes the next token of a request that generates. */
 static void
-take_token(bn_schedule *s, bn_request *r, const bn_step_entry *entry)
+take_token(bn_schedule *s, bn_slot *sl, const bn_step_entry *entry)
 {
+	bn_run	   *run = sl->run;
+	bn_request *r = &run->requests[sl->request];
 	int32_t		token;
 
 	if (entry->n_best > 0)
@@ -546,13 +517,38 @@ take_token(bn_schedule *s, bn_request *r, const bn_step_entry *entry)
 	r->state = BN_DECODE;
 	if (bn_token_is_stop(s->model->vocab, token))
 	{
-		finish(s, r, BN_FINISH_STOP);
+		finish(s, sl, BN_FINISH_STOP);
 		return;
 	}
 	r->output[r->n_output++] = token;
+	run->stats.output_tokens++;
 	s->stats.output_tokens++;
 	if (r->n_output == r->max_output)
-		finish(s, r, BN_FINISH_LENGTH);
+		finish(s, sl, BN_FINISH_LENGTH);
+}
+
+/*
+ * After the result of a decoding sequence's entry, of which "next" is the token
+ * that was tried after it: if that is not what came out, it and what follows
+ * did not happen.  Guesses that go well become longer.
+ */
+static void
+check_draft(bn_schedule *s, bn_slot *sl, const bn_step_entry *next)
+{
+	bn_run	   *run = sl->run;
+	bn_request *r = &run->requests[sl->request];
+
+	if (next->token == r->output[r->n_output - 1])
+	{
+		run->stats.accepted_tokens++;
+		s->stats.accepted_tokens++;
+		if (r->n_draft < BN_MAX_DRAFT)
+			r->n_draft++;
+		return;
+	}
+	sl->sequence.n_tokens = next->position;
+	sl->next_position = -1;
+	r->n_draft = r->n_draft > 1 ? r->n_draft / 2 : 1;
 }
 
 static bool
@@ -579,16 +575,19 @@ score_token(bn_schedule *s, bn_request *r, int32_t position, const float *logits
 
 /* What one entry's result means for its request. */
 static void
-take_result(bn_schedule *s, const bn_step_entry *entry, bn_request *r)
+take_result(bn_schedule *s, const bn_step_entry *entry, bn_slot *sl)
 {
 	int32_t		d = s->model->config->d_model;
+	bn_request *r = &sl->run->requests[sl->request];
 	bool		last;
 	int32_t		i;
 
+	bn_sequence_fill(s->kv, &sl->sequence, entry->position, entry->token);
 	if (r->state == BN_PREFILL)
 	{
 		r->n_done = entry->position + 1;
 		r->n_prefilled++;
+		sl->run->stats.prefill_tokens++;
 		s->stats.prefill_tokens++;
 	}
 	if (entry->hidden)
@@ -598,24 +597,24 @@ take_result(bn_schedule *s, const bn_step_entry *entry, bn_request *r)
 		for (i = 0; i < d; i++)
 			pooled[i] += entry->hidden[i];
 	}
-	last = r->n_done == prompt_positions(r);
+	last = r->n_done == bn_prompt_positions(r);
 	switch (r->kind)
 	{
 		case BN_REQUEST_GENERATE:
 			if (entry->logits)
-				take_token(s, r, entry);
+				take_token(s, sl, entry);
 			break;
 		case BN_REQUEST_SCORE:
 			if (entry->logits)
 				score_token(s, r, entry->position, entry->logits);
 			if (last)
-				finish(s, r, BN_FINISH_STOP);
+				finish(s, sl, BN_FINISH_STOP);
 			break;
 		case BN_REQUEST_EMBED:
 			if (last)
 			{
 				finish_embedding(s, r);
-				finish(s, r, BN_FINISH_STOP);
+				finish(s, sl, BN_FINISH_STOP);
 			}
 			break;
 		case BN_REQUEST_NEXT:
@@ -623,34 +622,86 @@ take_result(bn_schedule *s, const bn_step_entry *entry, bn_request *r)
 			{
 				r->n_output = bn_top_candidates(entry->logits, s->model->config->vocab_size,
 												r->candidates, r->max_output);
-				finish(s, r, BN_FINISH_STOP);
+				finish(s, sl, BN_FINISH_STOP);
 			}
 			break;
 	}
 }
 
-static bn_status
-run_step(bn_schedule *s, const bn_hooks *hooks, bn_error *err)
+/* Counts the sequences of a step that has been done, for all and for each run. */
+static void
+count_step(bn_schedule *s, int32_t n)
 {
-	int			n;
-	int			i;
+	int32_t		n_sequences = 0;
+	bn_run	   *run;
+	int32_t		i;
 
-	while (s->n_admitted < s->n_requests && admit_next(s))
-		;
-	n = gather_entries(s);
-	if (n == 0)
-	{
-		if (bn_schedule_done(s))
-			return BN_OK;		/* all that was left finished at admission */
-		return bn_fail(err, BN_ERR_NOSPACE, BN_NO_OFFSET,
-					   "request %d cannot be admitted", (int) s->n_admitted);
-	}
-	BN_TRY(bn_step(s->engine, s->entries, n, hooks, err));
-	s->stats.steps++;
-	s->stats.entries += n;
-	s->first_slot = (s->first_slot + 1) % s->plan.n_slots;
+	for (run = s->first_run; run; run = run->next)
+		run->in_step = false;
 	for (i = 0; i < n; i++)
-		take_result(s, &s->entries[i], &s->requests[s->entry_request[i]]);
+	{
+		bn_slot    *sl = s->entry_slot[i];
+
+		sl->run->in_step = true;
+		if (i > 0 && sl == s->entry_slot[i - 1])
+			continue;
+		n_sequences++;
+		sl->run->stats.drafted_tokens += sl->n_drafted;
+		s->stats.drafted_tokens += sl->n_drafted;
+	}
+	s->stats.steps++;
+	s->stats.sequence_steps += n_sequences;
+	for (run = s->first_run; run; run = run->next)
+		if (run->in_step)
+		{
+			run->stats.steps++;
+			run->stats.sequence_steps += n_sequences;
+		}
+}
+
+/* One step for all runs, or for one; *n is the number of its entries. */
+static bn_status
+run_step(bn_schedule *s, const bn_run *only, int32_t *n, const bn_hooks *hooks, bn_error *err)
+{
+	int32_t		i;
+
+	*n = bn_compose_step(s, only);
+	if (*n == 0)
+		return BN_OK;
+	BN_TRY(bn_step(s->engine, s->entries, *n, hooks, err));
+	count_step(s, *n);
+	for (i = 0; i < *n; i++)
+	{
+		bn_slot    *sl = s->entry_slot[i];
+
+		/* it may have ended, or gone another way */
+		if (!sl->run || sl->next_position != s->entries[i].position)
+			continue;
+		sl->next_position++;
+		take_result(s, &s->entries[i], sl);
+		if (i + 1 < *n && s->entry_slot[i + 1] == sl && sl->run &&
+			sl->run->requests[sl->request].state == BN_DECODE)
+			check_draft(s, sl, &s->entries[i + 1]);
+	}
+	return BN_OK;
+}
+
+/* After a step that failed: one for each run, to find out whose fault it is. */
+static bn_status
+run_apart(bn_schedule *s, const bn_hooks *hooks, bn_error *err)
+{
+	bn_run	   *run;
+
+	for (run = s->first_run; run; run = run->next)
+	{
+		int32_t		n;
+		bn_status	status = run->n_live > 0 ? run_step(s, run, &n, hooks, err) : BN_OK;
+
+		if (status == BN_ERR_CANCELED)
+			return status;
+		if (status != BN_OK)
+			fail_run(s, run, status, err);
+	}
 	return BN_OK;
 }
 
@@ -665,10 +716,14 @@ bn_schedule_step(bn_schedule *s, const bn_hooks *hooks, bn_error *err)
 {
 	fenv_t		environment;
 	bn_status	status;
+	int32_t		n;
 
 	fegetenv(&environment);
 	fesetenv(FE_DFL_ENV);
-	status = run_step(s, hooks, err);
+	admit_all(s);
+	status = run_step(s, NULL, &n, hooks, err);
+	if (status != BN_OK && status != BN_ERR_CANCELED)
+		status = run_apart(s, hooks, err);
 	fesetenv(&environment);
 	return status;
 }

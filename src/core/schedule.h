@@ -1,21 +1,26 @@
 /*-------------------------------------------------------------------------
  *
  * schedule.h
- *	  Runs any number of requests through shared steps.
+ *	  Runs the requests of any number of callers through shared steps.
  *
  * A request is a prompt and what is wanted of it: a continuation, the
  * log-probability of given tokens, a vector, or the distribution of the next
- * token.  The scheduler admits requests in order while the KV cache has room
- * for all they can ever need, so that an admitted request always finishes, and
- * fills each step with the next token of everything that decodes and chunks of
- * what is still in its prompt.
+ * token.  A run is the requests of one caller, which are admitted in their
+ * order.  The scheduler admits requests while the KV cache has room for all
+ * they can ever need, so that an admitted request always finishes, and fills
+ * each step with the next tokens of what decodes and chunks of what is still
+ * in its prompt.
  *
  *	bn_schedule_init(...)
- *	while (!bn_schedule_done(s))
+ *	bn_schedule_add(schedule, run, err)			any number, at any time
+ *	while (!bn_schedule_idle(s))
  *	{
  *		bn_schedule_step(s, hooks, err);
- *		(look at n_output of the requests; end some with bn_schedule_stop)
+ *		(look at the requests of the runs; end some with bn_schedule_stop)
  *	}
+ *
+ * Prompts that begin alike share their beginning in the cache, within a run,
+ * between runs, and with what was computed before; see kv.h.
  *
  * src/core/schedule.h
  *
@@ -53,9 +58,6 @@ typedef struct bn_request
 	bn_request_kind kind;
 	const int32_t *tokens;		/* [n_tokens], at least one, BOS included */
 	int32_t		n_tokens;
-	int32_t		shared_with;	/* an earlier request with the same first
-								 * n_shared tokens, whose cache is reused, or -1 */
-	int32_t		n_shared;
 	int32_t		n_context;		/* SCORE: >= 1 */
 	int32_t		pooling;		/* EMBED: a bn_pooling other than unspecified */
 	bn_sampling sampling;		/* GENERATE */
@@ -71,12 +73,45 @@ typedef struct bn_request
 	bool		is_greedy;		/* SCORE: every token was the likeliest */
 	int32_t		n_prefilled;	/* prompt tokens computed (not reused) */
 
-	/* the scheduler's */
+	/* the scheduler's; a caller may read the state */
 	bn_request_state state;
 	int32_t		n_done;			/* prompt tokens in the cache */
-	int32_t		n_children;		/* requests that still want to fork this one */
 	int32_t		slot;			/* sequence, or -1 */
+	int32_t		n_draft;		/* tokens to guess next time */
 } bn_request;
+
+/* Progress, for views and EXPLAIN */
+typedef struct bn_schedule_stats
+{
+	int64_t		steps;
+	int64_t		sequence_steps; /* sum over steps of the sequences in them */
+	int64_t		prefill_tokens; /* of prompts, computed */
+	int64_t		reused_tokens;	/* of prompts, taken from the cache */
+	int64_t		output_tokens;
+	int64_t		drafted_tokens; /* guessed and computed */
+	int64_t		accepted_tokens;	/* of those, the ones that were right */
+} bn_schedule_stats;
+
+/* The requests of one caller. */
+typedef struct bn_run
+{
+	/* filled by the caller, who keeps all of it in place until it is removed */
+	bn_request *requests;		/* [n_requests] */
+	int32_t		n_requests;
+
+	/* results */
+	int32_t		n_finished;		/* requests */
+	bn_status	status;			/* not BN_OK: a step failed, nothing more will come */
+	bn_error	error;			/* why */
+	bn_schedule_stats stats;	/* of the steps that the run had a part in */
+
+	/* the scheduler's */
+	int32_t		n_admitted;
+	int32_t		n_live;			/* sequences */
+	int64_t		ticket;			/* place in the order of those who wait for room, or 0 */
+	bool		in_step;		/* it had a part in the last step; a caller may read it */
+	struct bn_run *next;
+} bn_run;
 
 typedef struct bn_schedule bn_schedule;
 
@@ -84,52 +119,72 @@ typedef struct bn_schedule bn_schedule;
 typedef struct bn_schedule_limits
 {
 	int32_t		max_sequences;	/* that are in the cache at the same time */
+	int32_t		max_run_sequences;	/* the same for one run */
 	int32_t		max_step_tokens;	/* entries of one step */
-	int32_t		n_threads;
+	int32_t		max_positions;	/* of a sequence: at most the model's context */
+	int32_t		n_threads;		/* the most that a step may use */
 	int64_t		kv_bytes;		/* of cache */
 } bn_schedule_limits;
 
-/*
- * Chooses max_sequences, the step size and the cache for these requests within
- * the limits, and says how much memory that needs in all.  BN_ERR_LIMIT if a
- * request is longer than the model's context or can never fit into kv_bytes
- * (with the numbers).
- */
-extern bn_status bn_schedule_size(const bn_model *model, const bn_request *requests,
-								  int n_requests, const bn_schedule_limits *limits,
+/* How much memory a schedule within these limits needs, its cache included. */
+extern bn_status bn_schedule_size(const bn_model *model, const bn_schedule_limits *limits,
 								  size_t *size, bn_error *err);
 
+/* The cache that these requests can make use of, if it is less than limit; for limits->kv_bytes. */
+extern int64_t bn_schedule_kv_bytes(const bn_model *model, const bn_request *requests,
+									int n_requests, int32_t max_sequences, int64_t limit);
+
 /*
- * Prepares the requests in memory (64-byte aligned, of the size above; the
- * requests array must stay in place).  kernels as bn_kernels_select gives them.
+ * Makes an empty schedule in memory (64-byte aligned, of the size above).  Most
+ * of it is not touched before it is needed.  kernels as bn_kernels_select gives
+ * them.
  */
 extern bn_status bn_schedule_init(bn_schedule **schedule, void *memory, size_t size,
 								  const bn_model *model, const bn_kernels *kernels,
-								  bn_request *requests, int n_requests,
 								  const bn_schedule_limits *limits, bn_error *err);
 
-extern bool bn_schedule_done(const bn_schedule *schedule);
+/* Computes from the next step on with these; results are the same with any. */
+extern void bn_schedule_use(bn_schedule *schedule, const bn_kernels *kernels, int n_threads);
 
 /*
- * One step.  Threads exist only inside.  After BN_ERR_CANCELED the schedule may
- * be stepped again or dropped; its memory is all there is to free.
+ * Takes a run in.  BN_ERR_LIMIT if one of its requests is longer than
+ * max_positions or can never fit into the cache (with the numbers); then the
+ * schedule has nothing to do with it.
+ */
+extern bn_status bn_schedule_add(bn_schedule *schedule, bn_run *run, bn_error *err);
+
+/* Forgets a run, finished or not. */
+extern void bn_schedule_remove(bn_schedule *schedule, bn_run *run);
+
+/* True if no run has anything left to compute. */
+extern bool bn_schedule_idle(const bn_schedule *schedule);
+
+/* Is anything of the run left to compute? */
+extern bool bn_run_done(const bn_run *run);
+
+/*
+ * One step for all runs.  Threads exist only inside.  After BN_ERR_CANCELED,
+ * the only error, everything is as before.  What fails because of one run's
+ * requests ends that run with its status, and no other.
  */
 extern bn_status bn_schedule_step(bn_schedule *schedule, const bn_hooks *hooks,
 								  bn_error *err);
 
 /* Ends a request whose output so far is enough (a stop string, say). */
-extern void bn_schedule_stop(bn_schedule *schedule, int request);
+extern void bn_schedule_stop(bn_schedule *schedule, bn_run *run, int request);
 
-/* Progress, for views and EXPLAIN */
-typedef struct bn_schedule_stats
-{
-	int64_t		steps;
-	int64_t		entries;		/* tokens run through the weights */
-	int64_t		prefill_tokens;
-	int64_t		reused_tokens;
-	int64_t		output_tokens;
-} bn_schedule_stats;
-
+/* Of all steps so far. */
 extern const bn_schedule_stats *bn_schedule_get_stats(const bn_schedule *schedule);
+
+/* What the cache holds: pages in all, in use by sequences, and kept for later use. */
+typedef struct bn_cache_use
+{
+	int32_t		n_pages;
+	int32_t		n_used;
+	int32_t		n_cached;
+	int32_t		n_sequences;
+} bn_cache_use;
+
+extern bn_cache_use bn_schedule_cache_use(const bn_schedule *schedule);
 
 #endif							/* BN_SCHEDULE_H */

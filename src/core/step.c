@@ -112,6 +112,7 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	TAKE(quantized, n * e->quant_stride);
 	TAKE(quant, n);
 	TAKE(scores, (size_t) n_threads * block_queries * e->score_stride);
+	TAKE(split_scores, BN_SPLIT_TOKENS * (size_t) c->n_heads * e->score_stride);
 	TAKE(block_q, (size_t) n_threads * block_queries * (size_t) c->head_dim);
 	TAKE(block_out, (size_t) n_threads * block_queries * (size_t) c->head_dim);
 	TAKE(block_begin, n + 1);
@@ -146,6 +147,7 @@ bn_engine_init(void *memory, const bn_model *model, bn_kv *kv, const bn_kernels 
 	e->kv = kv;
 	e->kernels = kernels;
 	e->pool = pool;
+	e->n_threads = bn_pool_threads(pool);
 	e->max_entries = max_entries;
 	e->max_positions = max_positions;
 	lay_out(e, memory, c, bn_pool_threads(pool));
@@ -154,6 +156,15 @@ bn_engine_init(void *memory, const bn_model *model, bn_kv *kv, const bn_kernels 
 	for (i = 0; i < c->head_dim / 2; i++)
 		e->frequency[i] = bn_exp(-2.0 * i / c->head_dim * bn_log(c->rope_theta));
 	return e;
+}
+
+void
+bn_engine_use(bn_engine *e, const bn_kernels *kernels, int n_threads)
+{
+	int			most = bn_pool_threads(e->pool);
+
+	e->kernels = kernels;
+	e->n_threads = n_threads < 1 ? 1 : n_threads < most ? n_threads : most;
 }
 
 void
@@ -369,7 +380,7 @@ useful_threads(const bn_engine *e)
 			e->entries[t].position;
 	}
 	work = work / THREAD_WORK + 1;
-	return work < bn_pool_threads(e->pool) ? (int) work : bn_pool_threads(e->pool);
+	return work < e->n_threads ? (int) work : e->n_threads;
 }
 
 bn_status

@@ -46,6 +46,9 @@ extern bn_engine *bn_engine_init(void *memory, const bn_model *model, bn_kv *kv,
 								 const bn_kernels *kernels, bn_pool *pool,
 								 int max_entries, int32_t max_positions);
 
+/* Computes from the next step on with these kernels and at most so many threads. */
+extern void bn_engine_use(bn_engine *engine, const bn_kernels *kernels, int n_threads);
+
 /* Parts of a step, for a profile. */
 typedef enum bn_part
 {

@@ -21,6 +21,7 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -31,9 +32,11 @@
 #include "optimizer/planner.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "batch_scan.h"
+#include "compat.h"
 
 /* Answers of is_batch_function, by function */
 #define CACHE_SIZE 64
@@ -63,6 +66,8 @@ typedef struct Split
 	List	   *row;			/* TargetEntries: custom_scan_tlist */
 	List	   *sources;		/* int list, see batch_scan.h */
 	List	   *calls;			/* FuncExprs */
+	bool		aggregates;		/* bitnet_summarize_agg counts as a call */
+	List	   *replaced;		/* oid list: aggregates that have become calls */
 } Split;
 
 static const BitnetBatchFunction batch_functions[] = {
@@ -89,40 +94,78 @@ BitnetFindBatchFunction(PGFunction function)
 }
 
 /*
- * Does a call of this function lead directly to one of ours?  The symbol is
- * looked at first, since the address can be had only by loading the library.
- * A function with SET or SECURITY DEFINER is entered by way of another.
+ * The symbol that a call of this function leads to directly, if it is of C; else
+ * NULL.  A function with SET or SECURITY DEFINER is entered by way of another,
+ * but its address tells.
  */
-static bool
-look_up_function(Oid function)
+static char *
+symbol_of(Oid function, int *n_args)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc form;
-	bool		candidate = false;
-	FmgrInfo	flinfo;
+	char	   *symbol = NULL;
 
 	if (!HeapTupleIsValid(tuple))
-		return false;
+		return NULL;
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	if (form->prolang == ClanguageId && !form->proretset && form->prokind == PROKIND_FUNCTION)
 	{
 		bool		isnull;
 		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
-		char	   *symbol = isnull ? NULL : TextDatumGetCString(source);
-		int			i;
 
-		for (i = 0; symbol != NULL && i < lengthof(batch_functions); i++)
-			if (strcmp(symbol, batch_functions[i].symbol) == 0 &&
-				form->pronargs >= batch_functions[i].n_contents)
-				candidate = true;
+		if (!isnull)
+			symbol = TextDatumGetCString(source);
+		*n_args = form->pronargs;
 	}
 	ReleaseSysCache(tuple);
+	return symbol;
+}
+
+/*
+ * Does a call of this function lead directly to one of ours?  The symbol is
+ * looked at first, since the address can be had only by loading the library.
+ */
+static bool
+look_up_function(Oid function)
+{
+	int			n_args;
+	char	   *symbol = symbol_of(function, &n_args);
+	bool		candidate = false;
+	FmgrInfo	flinfo;
+	int			i;
+
+	for (i = 0; symbol != NULL && i < lengthof(batch_functions); i++)
+		if (strcmp(symbol, batch_functions[i].symbol) == 0 &&
+			n_args >= batch_functions[i].n_contents)
+			candidate = true;
 	if (!candidate)
 		return false;
 	fmgr_info(function, &flinfo);
 	return BitnetFindBatchFunction(flinfo.fn_addr) != NULL;
 }
 
+/* Is this bitnet_summarize_agg, by whatever name?  Its final function says so. */
+static bool
+look_up_aggregate(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(function));
+	Oid			final_function;
+	int			n_args;
+	char	   *symbol;
+	FmgrInfo	flinfo;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	final_function = ((Form_pg_aggregate) GETSTRUCT(tuple))->aggfinalfn;
+	ReleaseSysCache(tuple);
+	symbol = symbol_of(final_function, &n_args);
+	if (symbol == NULL || strcmp(symbol, "bitnet_summarize_agg_finalfn") != 0)
+		return false;
+	fmgr_info(final_function, &flinfo);
+	return flinfo.fn_addr == bitnet_summarize_agg_finalfn;
+}
+
+/* The same for aggregates as for functions: an Oid is one or the other. */
 static bool
 is_batch_function(Oid function)
 {
@@ -133,7 +176,8 @@ is_batch_function(Oid function)
 		return false;
 	if (cached->function == function)
 		return cached->batch;
-	batch = look_up_function(function);
+	batch = get_func_prokind(function) == PROKIND_AGGREGATE ? look_up_aggregate(function) :
+		look_up_function(function);
 	cached->function = function;
 	cached->batch = batch;
 	return batch;
@@ -152,11 +196,27 @@ is_call(Node *node)
 }
 
 static bool
+is_call_of_aggregate(Node *node)
+{
+	return IsA(node, Aggref) && ((Aggref *) node)->aggsplit == AGGSPLIT_SIMPLE &&
+		is_batch_function(((Aggref *) node)->aggfnoid);
+}
+
+static bool
+contains_aggregate(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return is_call_of_aggregate(node) || expression_tree_walker(node, contains_aggregate, context);
+}
+
+static bool
 contains_call(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	return is_call(node) || expression_tree_walker(node, contains_call, context);
+	return is_call(node) || is_call_of_aggregate(node) ||
+		expression_tree_walker(node, contains_call, context);
 }
 
 /* Is there a subplan, or a value that one may have to be run for? */
@@ -260,6 +320,52 @@ keep(Node *node, Split *split)
 	return expression_tree_mutator(node, keep, split);
 }
 
+/*
+ * A function or aggregate of the extension that the role may call; InvalidOid if
+ * there is none.
+ */
+static Oid
+find_sibling(const char *name, const Oid *types, int n_types, Oid namespace)
+{
+	oidvector  *arguments = buildoidvector(types, n_types);
+	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										   CStringGetDatum(name), PointerGetDatum(arguments),
+										   ObjectIdGetDatum(namespace));
+
+	if (OidIsValid(function) && compat_function_aclcheck(function, GetUserId()) != ACLCHECK_OK)
+		return InvalidOid;
+	return function;
+}
+
+/*
+ * bitnet_summarize_agg(x) is bitnet_summarize(t), t being what the aggregate has
+ * collected of a group: the second aggregate gives that t, so that the groups'
+ * summaries can be computed together.  NULL if that cannot be done.
+ */
+static Node *
+call_of_aggregate(Aggref *aggref, Split *split)
+{
+	static const Oid text_type[] = {TEXTOID};
+	static const Oid types[] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, JSONBOID};
+	Oid			namespace = get_func_namespace(aggref->aggfnoid);
+	Oid			collect = find_sibling("bitnet_summarize_collect", text_type, 1, namespace);
+	Oid			summarize = find_sibling("bitnet_summarize", types, lengthof(types), namespace);
+	Aggref	   *collected;
+	List	   *args;
+	int			i;
+
+	if (!OidIsValid(collect) || !OidIsValid(summarize) || !is_batch_function(summarize))
+		return NULL;
+	collected = copyObject(aggref);
+	collected->aggfnoid = collect;
+	args = list_make1(child_column(split, (Node *) collected));
+	for (i = 1; i < lengthof(types); i++)
+		args = lappend(args, makeNullConst(types[i], -1, get_typcollation(types[i])));
+	split->replaced = list_append_unique_oid(split->replaced, aggref->aggfnoid);
+	return call_column(split, makeFuncExpr(summarize, TEXTOID, args, aggref->aggcollid,
+										   aggref->inputcollid, COERCE_EXPLICIT_CALL));
+}
+
 static Node *take_out(Node *node, Split *split);
 
 /* A list of which an expression always evaluates the first element only. */
@@ -353,6 +459,12 @@ take_out(Node *node, Split *split)
 	if (is_call(node))
 		return call_column(split,
 						   (FuncExpr *) expression_tree_mutator(node, take_out, split));
+	if (is_call_of_aggregate(node))
+	{
+		if (split->aggregates)
+			result = call_of_aggregate((Aggref *) node, split);
+		return result != NULL ? result : child_column(split, node);
+	}
 
 	switch (nodeTag(node))
 	{
@@ -505,6 +617,23 @@ new_node_id(Rewrite *rewrite)
 	return rewrite->next_node_id++;
 }
 
+/* Divides a target list; returns the new one, over the row of the batch scan. */
+static List *
+split_tlist(List *targetlist, Split *split)
+{
+	List	   *tlist = NIL;
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+	{
+		TargetEntry *tle = flatCopyTargetEntry(lfirst(lc));
+
+		tle->expr = (Expr *) take_out((Node *) tle->expr, split);
+		tlist = lappend(tlist, tle);
+	}
+	return tlist;
+}
+
 /*
  * Puts a batch scan on top of the plan node if that has calls to give away;
  * returns it, or else the plan.  wanted: how many rows will be asked for, 0 if
@@ -515,8 +644,7 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
 	Split		split = {0};
 	CustomScan *scan;
-	List	   *tlist = NIL;
-	ListCell   *lc;
+	List	   *tlist;
 	int			first;
 
 	if (!contains_call((Node *) plan->targetlist, NULL) || (flags & MARKS) ||
@@ -528,12 +656,16 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		contains_multiexpr((Node *) plan->targetlist, NULL))
 		return plan;
 
-	foreach(lc, plan->targetlist)
+	/*
+	 * Aggregates that are the same are computed once, whatever their name says.
+	 * So it is all or none of them.
+	 */
+	split.aggregates = IsA(plan, Agg) && !contains_aggregate((Node *) plan->qual, NULL);
+	tlist = split_tlist(plan->targetlist, &split);
+	if (split.replaced != NIL && contains_aggregate((Node *) split.child_tlist, NULL))
 	{
-		TargetEntry *tle = flatCopyTargetEntry(lfirst(lc));
-
-		tle->expr = (Expr *) take_out((Node *) tle->expr, &split);
-		tlist = lappend(tlist, tle);
+		split = (Split) {0};
+		tlist = split_tlist(plan->targetlist, &split);
 	}
 	if (split.calls == NIL)
 		return plan;
@@ -547,8 +679,9 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	scan->methods = &bitnet_batch_scan_methods;
 	scan->custom_scan_tlist = split.row;
 	scan->custom_exprs = split.calls;
-	scan->custom_private = list_make2(split.sources,
-									  list_make2_int(first, (int) Min(wanted, PG_INT32_MAX)));
+	scan->custom_private = list_make3(split.sources,
+									  list_make2_int(first, (int) Min(wanted, PG_INT32_MAX)),
+									  split.replaced);
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.startup_cost = plan->startup_cost;
 	scan->scan.plan.total_cost = plan->total_cost;

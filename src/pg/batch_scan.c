@@ -34,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/timestamp.h"
 
 #include "batch_scan.h"
 #include "compat.h"
@@ -68,12 +69,29 @@ typedef struct BatchScanState
 	int			next_size;		/* rows of the next batch */
 	int64		rows_left;		/* -1: no matter */
 	bool		child_done;
+	TimestampTz started;		/* with the first batch */
 
 	/* for EXPLAIN ANALYZE */
 	int64		n_batches;
 	int64		n_computed;		/* rows */
 	BitnetRunCounters counters;
 } BatchScanState;
+
+/* Those that the plan no longer calls by their name */
+static void
+check_replaced(List *aggregates)
+{
+	ListCell   *lc;
+
+	foreach(lc, aggregates)
+	{
+		AclResult	allowed = compat_function_aclcheck(lfirst_oid(lc), GetUserId());
+
+		if (allowed != ACLCHECK_OK)
+			aclcheck_error(allowed, OBJECT_AGGREGATE, get_func_name(lfirst_oid(lc)));
+		InvokeFunctionExecuteHook(lfirst_oid(lc));
+	}
+}
 
 static void
 init_call(BatchScanState *state, BatchCall *call, FuncExpr *expr)
@@ -179,6 +197,7 @@ begin_batch_scan(CustomScanState *node, EState *estate, int eflags)
 		if (source < 0)
 			state->calls[-source - 1].column = i;
 	}
+	check_replaced(lthird(plan->custom_private));
 	for (i = 0; i < state->n_calls; i++)
 		init_call(state, &state->calls[i], list_nth_node(FuncExpr, plan->custom_exprs, i));
 
@@ -413,16 +432,60 @@ add_counters(BatchScanState *state, const BitnetRunCounters *before)
 	sum->cached_tokens += now->cached_tokens - before->cached_tokens;
 	sum->output_tokens += now->output_tokens - before->output_tokens;
 	sum->milliseconds += now->milliseconds - before->milliseconds;
+	sum->prefill_time += now->prefill_time - before->prefill_time;
+	sum->decode_time += now->decode_time - before->decode_time;
+}
+
+/* Rows that the node will give, as far as is known beforehand. */
+static double
+expected_rows(const BatchScanState *state)
+{
+	const CustomScan *plan = (const CustomScan *) state->css.ss.ps.plan;
+	int			wanted = list_nth_int(lsecond(plan->custom_private), BITNET_BATCH_ROWS);
+
+	return wanted > 0 ? Min(plan->scan.plan.plan_rows, wanted) : plan->scan.plan.plan_rows;
+}
+
+/* Computes the calls of all rows of the batch, and says so in bitnet_activity. */
+static void
+compute_batch(BatchScanState *state)
+{
+	BitnetPart	outer = bitnet_part;
+	BitnetRunCounters before = bitnet_run_counters;
+	int			i;
+
+	if (state->started == 0)
+		state->started = GetCurrentTimestamp();
+	bitnet_part.known = true;
+	bitnet_part.started = state->started;
+	bitnet_part.rows_total = expected_rows(state);
+	bitnet_part.rows_each = 1.0 / state->n_calls;
+	bitnet_part.counters.prompt_tokens = before.prompt_tokens - state->counters.prompt_tokens;
+	bitnet_part.counters.cached_tokens = before.cached_tokens - state->counters.cached_tokens;
+	bitnet_part.counters.output_tokens = before.output_tokens - state->counters.output_tokens;
+	PG_TRY();
+	{
+		for (i = 0; i < state->n_calls; i++)
+		{
+			bitnet_part.rows_before = state->n_computed +
+				(double) state->n_rows * i / state->n_calls;
+			fill_column(state, &state->calls[i]);
+		}
+	}
+	PG_FINALLY();
+	{
+		bitnet_part = outer;
+	}
+	PG_END_TRY();
+	add_counters(state, &before);
 }
 
 /* Pulls rows and computes their calls; false if there are none left. */
 static bool
 next_batch(BatchScanState *state)
 {
-	BitnetRunCounters before;
 	int64		size = 0;
 	int			most = state->next_size;
-	int			i;
 
 	state->n_rows = 0;
 	state->next_row = 0;
@@ -446,10 +509,7 @@ next_batch(BatchScanState *state)
 	if (state->n_rows == 0)
 		return false;
 
-	before = bitnet_run_counters;
-	for (i = 0; i < state->n_calls; i++)
-		fill_column(state, &state->calls[i]);
-	add_counters(state, &before);
+	compute_batch(state);
 	state->n_batches++;
 	state->n_computed += state->n_rows;
 	state->next_size = Min(state->next_size * 2, BITNET_BATCH_MOST);
@@ -530,7 +590,11 @@ explain_batch_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	ExplainPropertyInteger("Cached Tokens", NULL, counters->cached_tokens, es);
 	ExplainPropertyInteger("Generated Tokens", NULL, counters->output_tokens, es);
 	if (es->timing)
+	{
+		ExplainPropertyFloat("Prefill Time", "ms", counters->prefill_time, 3, es);
+		ExplainPropertyFloat("Decode Time", "ms", counters->decode_time, 3, es);
 		ExplainPropertyFloat("Model Time", "ms", counters->milliseconds, 3, es);
+	}
 }
 
 static const CustomExecMethods exec_methods = {

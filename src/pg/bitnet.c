@@ -45,17 +45,21 @@ int			bitnet_max_tokens_limit = 4096;
 int			bitnet_threads = 0;
 int			bitnet_kv_cache_size = 1024;
 bool		bitnet_enable_batch_scan = true;
+bool		bitnet_shared_engine = true;
 
 int
 BitnetProcessors(void)
 {
-	long		n = sysconf(_SC_NPROCESSORS_ONLN);
+	long		n;
+
 #ifdef __linux__
 	cpu_set_t	allowed;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
 		n = CPU_COUNT(&allowed);
+	else
 #endif
+		n = sysconf(_SC_NPROCESSORS_ONLN);
 	return n < 1 ? 1 : (int) Min(n, BN_MAX_THREADS);
 }
 
@@ -63,6 +67,21 @@ int
 BitnetThreads(void)
 {
 	return bitnet_threads > 0 ? bitnet_threads : Max(BitnetProcessors() / 2, 1);
+}
+
+/* Asking the processor takes long in a virtual machine. */
+const bn_kernels *
+BitnetKernels(const char *name)
+{
+	static char last_name[32] = "";
+	static const bn_kernels *last = NULL;
+
+	if (last == NULL || strcmp(name, last_name) != 0)
+	{
+		last = bn_kernels_select(name);
+		strlcpy(last_name, name, sizeof(last_name));
+	}
+	return last;
 }
 
 static bool
@@ -128,7 +147,7 @@ define_settings(void)
 							NULL, &bitnet_max_tokens_limit, 4096, 1, BN_MAX_CONTEXT,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("bitnet.threads",
-							"Threads that a session computes with.",
+							"Threads that the calls of a session are computed with.",
 							"Zero means half of the processors, but at least one.  Results do not depend on it.",
 							&bitnet_threads, 0, 0, BN_MAX_THREADS,
 							PGC_SUSET, 0, NULL, NULL, NULL);
@@ -138,9 +157,15 @@ define_settings(void)
 							   &bitnet_kernel, "auto",
 							   PGC_SUSET, GUC_NOT_IN_SAMPLE, check_kernel, NULL, NULL);
 	DefineCustomIntVariable("bitnet.kv_cache_size",
-							"Memory for the keys and values of the tokens that a call works on.",
-							NULL, &bitnet_kv_cache_size, 1024, 1, MAX_KILOBYTES / 1024,
+							"Memory for the keys and values of tokens, of each model in use.",
+							"Those of earlier calls are kept while there is room, for prompts that begin alike.",
+							&bitnet_kv_cache_size, 1024, 1, MAX_KILOBYTES / 1024,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("bitnet.shared_engine",
+							 "Computes in a background worker that serves all sessions.",
+							 "Otherwise the session computes by itself.  Results do not depend on it.",
+							 &bitnet_shared_engine, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("bitnet.enable_batch_scan",
 							 "Enables plans that run the model calls of many rows together.",
 							 NULL, &bitnet_enable_batch_scan, true,

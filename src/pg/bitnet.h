@@ -21,13 +21,17 @@ extern bool bitnet_preload_ignored;		/* it is set, but this is not preloaded */
 extern int	bitnet_max_tokens;			/* default of max_tokens */
 extern int	bitnet_max_tokens_limit;	/* most that max_tokens may be */
 extern int	bitnet_threads;				/* 0: half the processors */
-extern int	bitnet_kv_cache_size;		/* in MB, of one call for now */
+extern int	bitnet_kv_cache_size;		/* in MB, of an engine */
+extern bool bitnet_shared_engine;		/* compute in one worker for all sessions */
 
 /* The processors that this process may run on. */
 extern int	BitnetProcessors(void);
 
 /* The number of threads that a step may use now. */
 extern int	BitnetThreads(void);
+
+/* The kernels of that name; NULL: this processor cannot run them. */
+extern const struct bn_kernels *BitnetKernels(const char *name);
 
 /*
  * Raises the error of the core as one of PostgreSQL's: message "primary"

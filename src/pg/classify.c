@@ -150,7 +150,7 @@ void
 BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
 			   const BitnetText *inputs, int n, double *logprobs)
 {
-	BitnetRun  *run = BitnetBeginRun(model);
+	BitnetRun  *run = BitnetBeginRun(model, "bitnet_classify");
 	BitnetTokens *labels = palloc(sizeof(BitnetTokens) * args->n_labels);
 	int32		longest = 0;
 	int			i;
@@ -163,6 +163,7 @@ BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
 	}
 	for (i = 0; i < n; i++)
 		add_label_requests(run, args, inputs[i], labels, longest);
+	run->n_texts = n;
 	BitnetRunRequests(run);
 	for (i = 0; i < run->n_requests; i++)
 		logprobs[i] = run->requests[i].logprob;

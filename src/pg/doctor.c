@@ -21,16 +21,19 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/dsm_impl.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
+#include "utils/wait_event.h"
 
 #include "../core/kv.h"
 #include "../core/step.h"
 #include "bitnet.h"
+#include "board.h"
 #include "loader.h"
 #include "registry.h"
 
@@ -141,7 +144,7 @@ check_processor(ReturnSetInfo *rsinfo)
 			   "Lower \"bitnet.threads\": threads that wait for a processor slow the others down.",
 			   "%d threads on %d processors", threads, processors);
 	else
-		report(rsinfo, "threads", "ok", NULL, "%d of %d processors for each session that computes",
+		report(rsinfo, "threads", "ok", NULL, "%d of %d processors compute for this session",
 			   threads, processors);
 }
 
@@ -196,7 +199,7 @@ check_model(ReturnSetInfo *rsinfo)
 	return model;
 }
 
-/* The cache of one call must hold one sequence as long as the context. */
+/* The cache must hold one sequence as long as the context. */
 static void
 check_cache(ReturnSetInfo *rsinfo, const BitnetModel *model)
 {
@@ -212,8 +215,40 @@ check_cache(ReturnSetInfo *rsinfo, const BitnetModel *model)
 			   config->context_length);
 	else
 		report(rsinfo, "kv cache", "ok", NULL,
-			   "up to %d MB for a call; a full context takes %.1f MB",
+			   "up to %d MB for all sessions; a full context takes %.1f MB",
 			   bitnet_kv_cache_size, one);
+}
+
+/* Can a worker be had that computes for all sessions? */
+static void
+check_engine(ReturnSetInfo *rsinfo, const BitnetModel *model)
+{
+	BackgroundWorkerHandle *started;
+	BitnetEngineRef engine = {0, 0};
+	bool		begun = false;
+
+	if (!bitnet_shared_engine)
+	{
+		report(rsinfo, "engine", "ok", NULL,
+			   "bitnet.shared_engine is off: this session computes by itself");
+		return;
+	}
+	if (BitnetAttachBoard())
+		engine = BitnetFindEngine(model, &started);
+	while (engine.number != 0 && BitnetEngineLives(engine, started, &begun) && !begun)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	if (begun)
+		report(rsinfo, "engine", "ok", NULL, "a worker of its own computes for all sessions");
+	else
+		report(rsinfo, "engine", "warning",
+			   "Raise \"max_worker_processes\", or see the server log for why the worker did not start.",
+			   "no worker can be had, so each session computes by itself; max_worker_processes is %s",
+			   GetConfigOption("max_worker_processes", false, false));
 }
 
 /* Is the model in what min_dynamic_shared_memory reserves? */
@@ -289,7 +324,10 @@ bitnet_check(PG_FUNCTION_ARGS)
 	check_settings(rsinfo);
 	model = check_model(rsinfo);
 	if (model != NULL)
+	{
 		check_cache(rsinfo, model);
+		check_engine(rsinfo, model);
+	}
 	check_shared_memory(rsinfo, model);
 	return (Datum) 0;
 }

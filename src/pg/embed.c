@@ -83,7 +83,7 @@ BitnetEmbed(const BitnetModel *model, const BitnetArgs *args,
 						   model->name, d_model)));
 	*dimensions = args->dimensions > 0 ? args->dimensions : d_model;
 
-	run = BitnetBeginRun(model);
+	run = BitnetBeginRun(model, "bitnet_embed");
 	for (i = 0; i < n; i++)
 	{
 		bn_request	request;

@@ -59,7 +59,7 @@ generate_request(const BitnetModel *model, const BitnetArgs *args, BitnetTokens 
 
 /* A run for answers whose requests are to be added. */
 static BitnetRun *
-begin_generate(const BitnetModel *model, const BitnetArgs *args)
+begin_generate(const BitnetModel *model, const BitnetArgs *args, const char *function)
 {
 	BitnetRun  *run;
 
@@ -69,7 +69,7 @@ begin_generate(const BitnetModel *model, const BitnetArgs *args)
 				 errmsg("a system message needs the chat form"),
 				 errhint("Leave out \"system\" or the option \"raw\".")));
 
-	run = BitnetBeginRun(model);
+	run = BitnetBeginRun(model, function);
 	BitnetSetStops(run, args->stops, args->n_stops);
 	return run;
 }
@@ -99,7 +99,7 @@ BitnetGenerate(const BitnetModel *model, const BitnetArgs *args,
 			   const BitnetText *prompts, int n)
 {
 	text	  **results = palloc0(sizeof(text *) * Max(n, 1));
-	BitnetRun  *run = begin_generate(model, args);
+	BitnetRun  *run = begin_generate(model, args, "bitnet_generate");
 	text	  **answers;
 	int			next = 0;
 	int			i;
@@ -297,7 +297,7 @@ BitnetChatRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
 		if (run == NULL)
 		{
 			model = BitnetGetModel(fcinfo->flinfo, args.model);
-			run = begin_generate(model, &args);
+			run = begin_generate(model, &args, "bitnet_chat");
 		}
 		request = generate_request(model, &args,
 								   BitnetChatTokens(model, messages, n_messages));

@@ -32,19 +32,21 @@
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
+#include "storage/spin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "bitnet.h"
+#include "board.h"
 #include "compat.h"
 #include "loader.h"
 #include "registry.h"
 
 /*
- * The number belongs to the layout of the structure: sessions that still run
- * an older library must not read this one.
+ * The number belongs to the layout of all that is shared, board and channels
+ * included: sessions that still run an older library must not read these.
  */
-#define REGISTRY_NAME "bitnet registry 1"
+#define REGISTRY_NAME "bitnet registry 2"
 
 /*
  * Our key space among the advisory locks.  SQL's own functions use 1 and 2 in
@@ -58,6 +60,9 @@ typedef struct Slot
 	BitnetModelInfo info;
 	BitnetFileIdentity rejected;	/* a newer file that could not be loaded */
 	int			loader;			/* pid of the process that loads it, or 0 */
+	slock_t		count_mutex;	/* protects what follows, with the lock shared */
+	BitnetModelStats stats;
+	TimestampTz stats_since;
 } Slot;
 
 typedef struct Registry
@@ -66,6 +71,7 @@ typedef struct Registry
 	int			tranche;
 	uint64		last_generation;
 	ConditionVariable load_ended;
+	dsm_handle	board;
 	Slot		slots[BITNET_MAX_MODELS];
 } Registry;
 
@@ -107,6 +113,9 @@ init_registry(void *ptr)
 	r->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&r->lock, r->tranche);
 	ConditionVariableInit(&r->load_ended);
+	r->board = DSM_HANDLE_INVALID;
+	for (int i = 0; i < BITNET_MAX_MODELS; i++)
+		SpinLockInit(&r->slots[i].count_mutex);
 }
 
 static void
@@ -226,6 +235,18 @@ release_mapping(Mapping *m)
 	pfree(m);
 }
 
+bool
+BitnetIsRegistered(uint64 generation)
+{
+	bool		found = false;
+
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	for (int i = 0; i < BITNET_MAX_MODELS; i++)
+		found |= registry->slots[i].info.generation == generation;
+	LWLockRelease(&registry->lock);
+	return found;
+}
+
 /* Lets go of images that have been replaced or unloaded. */
 static void
 release_stale_mappings(void)
@@ -235,15 +256,8 @@ release_stale_mappings(void)
 	dlist_foreach_modify(iter, &mappings)
 	{
 		Mapping    *m = dlist_container(Mapping, node, iter.cur);
-		bool		current = false;
 
-		if (m->model.pins > 0)
-			continue;
-		LWLockAcquire(&registry->lock, LW_SHARED);
-		for (int i = 0; i < BITNET_MAX_MODELS; i++)
-			current |= registry->slots[i].info.generation == m->model.generation;
-		LWLockRelease(&registry->lock);
-		if (!current)
+		if (m->model.pins == 0 && !BitnetIsRegistered(m->model.generation))
 			release_mapping(m);
 	}
 }
@@ -326,6 +340,28 @@ attach_model(const char *name)
 	return m;
 }
 
+const BitnetModel *
+BitnetAttachGeneration(const char *name, uint64 generation)
+{
+	Mapping    *m;
+
+	attach_registry();
+	m = attach_model(name);
+	if (m == NULL || m->model.generation != generation)
+		return NULL;
+	m->model.pins++;
+	return &m->model;
+}
+
+void
+BitnetDetachGeneration(const BitnetModel *model)
+{
+	Mapping    *m = find_mapping(model->generation);
+
+	if (--m->model.pins == 0)
+		release_mapping(m);
+}
+
 /* ---- loading ---- */
 
 static void
@@ -366,6 +402,8 @@ claim_slot(const char *name)
 			{
 				memset(slot, 0, sizeof(*slot));
 				strlcpy(slot->info.name, name, NAMEDATALEN);
+				SpinLockInit(&slot->count_mutex);
+				slot->stats_since = GetCurrentTimestamp();
 			}
 		}
 		if (slot == NULL || slot->loader == 0)
@@ -468,6 +506,8 @@ publish(Slot *slot, const char *path, const BitnetImage *image, Mapping *m)
 	if (old_generation != 0)
 		dsm_unpin_segment(old_handle);
 	LWLockRelease(&registry->lock);
+	if (old_generation != 0)
+		BitnetRetireEngine(old_generation, false);
 }
 
 /* What an error or a message calls the file */
@@ -603,6 +643,7 @@ BitnetUnloadModel(const char *name)
 {
 	Slot	   *slot;
 	uint64		bytes = 0;
+	uint64		generation = 0;
 
 	check_name(name);
 	attach_registry();
@@ -612,6 +653,7 @@ BitnetUnloadModel(const char *name)
 	if (slot && slot->info.generation != 0)
 	{
 		bytes = slot->info.segment_size;
+		generation = slot->info.generation;
 		slot->info.generation = 0;
 		memset(&slot->rejected, 0, sizeof(slot->rejected));
 		dsm_unpin_segment(slot->info.handle);
@@ -619,6 +661,8 @@ BitnetUnloadModel(const char *name)
 	LWLockRelease(&registry->lock);
 
 	release_stale_mappings();
+	if (generation != 0)
+		BitnetRetireEngine(generation, true);
 	return bytes;
 }
 
@@ -721,4 +765,114 @@ BitnetListModels(BitnetModelInfo *info)
 	}
 	LWLockRelease(&registry->lock);
 	return n;
+}
+
+/* ---- statistics, and where the board is ---- */
+
+void
+BitnetCount(const char *model, const BitnetModelStats *more)
+{
+	Slot	   *slot;
+
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	slot = find_slot(model);
+	if (slot)
+	{
+		BitnetModelStats *sum = &slot->stats;
+
+		SpinLockAcquire(&slot->count_mutex);
+		sum->calls += more->calls;
+		sum->texts += more->texts;
+		sum->prompt_tokens += more->prompt_tokens;
+		sum->cached_tokens += more->cached_tokens;
+		sum->output_tokens += more->output_tokens;
+		sum->queue_time += more->queue_time;
+		sum->prefill_time += more->prefill_time;
+		sum->decode_time += more->decode_time;
+		sum->steps += more->steps;
+		sum->sequence_steps += more->sequence_steps;
+		sum->cancels += more->cancels;
+		sum->errors += more->errors;
+		SpinLockRelease(&slot->count_mutex);
+	}
+	LWLockRelease(&registry->lock);
+}
+
+int
+BitnetListCounts(BitnetModelCount *counts)
+{
+	int			n = 0;
+
+	attach_registry();
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	for (int i = 0; i < BITNET_MAX_MODELS; i++)
+	{
+		Slot	   *slot = &registry->slots[i];
+
+		/* One that is only being loaded has not been used */
+		if (slot->info.name[0] == '\0' || slot->info.loads == 0)
+			continue;
+		strlcpy(counts[n].name, slot->info.name, NAMEDATALEN);
+		SpinLockAcquire(&slot->count_mutex);
+		counts[n].stats = slot->stats;
+		counts[n].since = slot->stats_since;
+		SpinLockRelease(&slot->count_mutex);
+		n++;
+	}
+	LWLockRelease(&registry->lock);
+	return n;
+}
+
+bool
+BitnetResetCounts(const char *model)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		found = model == NULL;
+
+	attach_registry();
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	for (int i = 0; i < BITNET_MAX_MODELS; i++)
+	{
+		Slot	   *slot = &registry->slots[i];
+
+		if (model && strcmp(slot->info.name, model) != 0)
+			continue;
+		SpinLockAcquire(&slot->count_mutex);
+		memset(&slot->stats, 0, sizeof(slot->stats));
+		slot->stats_since = now;
+		SpinLockRelease(&slot->count_mutex);
+		found = true;
+	}
+	LWLockRelease(&registry->lock);
+	return found;
+}
+
+dsm_handle
+BitnetBoardHandle(void)
+{
+	dsm_handle	handle;
+
+	attach_registry();
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	handle = registry->board;
+	LWLockRelease(&registry->lock);
+	return handle;
+}
+
+dsm_handle
+BitnetOfferBoard(dsm_handle handle)
+{
+	LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
+	if (registry->board == DSM_HANDLE_INVALID)
+		registry->board = handle;
+	handle = registry->board;
+	LWLockRelease(&registry->lock);
+	return handle;
+}
+
+int
+BitnetTranche(void)
+{
+	attach_registry();
+	return registry->tranche;
 }

@@ -52,6 +52,13 @@ extern bool BitnetLoadModel(const char *name, bool force_reload);
 /* Forgets the model; returns the bytes of its segment, 0 if it was not loaded. */
 extern uint64 BitnetUnloadModel(const char *name);
 
+/* Is the image of that load the one that the model's name stands for? */
+extern bool BitnetIsRegistered(uint64 generation);
+
+/* That image, until it is detached; NULL if it is not there any more. */
+extern const BitnetModel *BitnetAttachGeneration(const char *name, uint64 generation);
+extern void BitnetDetachGeneration(const BitnetModel *model);
+
 /* What the server knows of a model that it has, or had, in shared memory. */
 typedef struct BitnetModelInfo
 {
@@ -77,6 +84,49 @@ typedef struct BitnetModelInfo
  * many there are, unloaded ones included.
  */
 extern int	BitnetListModels(BitnetModelInfo *info);
+
+/* What was computed with a model; times in milliseconds. */
+typedef struct BitnetModelStats
+{
+	int64		calls;
+	int64		texts;			/* rows of queries, elements of arrays */
+	int64		prompt_tokens;	/* computed, or taken from the cache */
+	int64		cached_tokens;
+	int64		output_tokens;
+	double		queue_time;		/* sums over the calls */
+	double		prefill_time;
+	double		decode_time;
+	int64		steps;
+	int64		sequence_steps; /* sum over steps of the sequences in them */
+	int64		cancels;
+	int64		errors;
+} BitnetModelStats;
+
+/* Adds to the statistics of a model, which outlive its being unloaded. */
+extern void BitnetCount(const char *model, const BitnetModelStats *more);
+
+typedef struct BitnetModelCount
+{
+	char		name[NAMEDATALEN];
+	BitnetModelStats stats;
+	TimestampTz since;			/* when counting began */
+} BitnetModelCount;
+
+/* The statistics of all models, counts[BITNET_MAX_MODELS]; returns how many. */
+extern int	BitnetListCounts(BitnetModelCount *counts);
+
+/* Begins to count anew; NULL: for all models.  False if there is no such model. */
+extern bool BitnetResetCounts(const char *model);
+
+/*
+ * The segment of the board (board.h), or DSM_HANDLE_INVALID.  Offering one
+ * returns the one that counts, which somebody else may have offered before.
+ */
+extern dsm_handle BitnetBoardHandle(void);
+extern dsm_handle BitnetOfferBoard(dsm_handle handle);
+
+/* Of the locks of all that is shared. */
+extern int	BitnetTranche(void);
 
 /* Gives up all mappings that no statement uses. */
 extern void BitnetReleaseMappings(void);

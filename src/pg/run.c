@@ -3,9 +3,11 @@
  * run.c
  *	  Running requests of one call through the model.
  *
- * This is the one place of the PostgreSQL side that computes.  It gives the
- * core its memory, runs step after step with interrupts served between them,
- * and watches for stop strings.
+ * The requests go to the model's engine, the worker that computes for all
+ * sessions, and this process waits on its latch, so that it can be cancelled at
+ * any time and no step ever is.  Where no engine can be had it computes the
+ * same by itself, with interrupts served between the steps.  Either way it
+ * watches for stop strings.
  *
  * src/pg/run.c
  *
@@ -15,36 +17,29 @@
 
 #include "miscadmin.h"
 #include "portability/instr_time.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
+#include "compat.h"
+#include "engine.h"
 #include "run.h"
 
-/* Sequences in the cache at the same time: what one pass over the weights serves. */
-#define MAX_SEQUENCES 64
-
 /*
- * Tokens in a step.  More amortise reading the weights better, fewer let
- * interrupts and new work in sooner.
+ * So often a part of a run is given to an engine.  Engines end now and then,
+ * but not one after the other.
  */
-#define MAX_STEP_TOKENS 128
+#define MAX_ATTEMPTS 3
 
-/* A shorter common beginning is computed again sooner than waited for. */
-#define MIN_SHARED_TOKENS 16
-
-/* By so much a beginning must be longer to be taken from further down the tree. */
-#define MIN_GAIN_TOKENS 4
+/* A safeguard: whoever waits for an engine looks after it, in milliseconds. */
+#define LOOK_AFTER_ENGINE 1000
 
 BitnetRunCounters bitnet_run_counters;
-
-static void *
-alloc_aligned(MemoryContext context, size_t size)
-{
-	return (void *) TYPEALIGN(64, MemoryContextAllocExtended(context, size + 64,
-															 MCXT_ALLOC_HUGE));
-}
+BitnetPart	bitnet_part;
 
 BitnetRun *
-BitnetBeginRun(const BitnetModel *model)
+BitnetBeginRun(const BitnetModel *model, const char *function)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bitnet call",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -52,6 +47,9 @@ BitnetBeginRun(const BitnetModel *model)
 
 	run->context = context;
 	run->model = model;
+	run->function = function;
+	run->n_texts = -1;
+	run->n_texts_all = -1;
 	run->caller = MemoryContextSwitchTo(context);
 	return run;
 }
@@ -79,7 +77,6 @@ int
 BitnetAddRequest(BitnetRun *run, const bn_request *request)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->context);
-	bn_request *added;
 
 	if (run->n_requests == run->max_requests)
 	{
@@ -92,104 +89,9 @@ BitnetAddRequest(BitnetRun *run, const bn_request *request)
 		run->max_requests = max_requests;
 	}
 
-	added = &run->requests[run->n_requests];
-	*added = *request;
-	added->shared_with = -1;
-	added->n_shared = 0;
-	switch (added->kind)
-	{
-		case BN_REQUEST_GENERATE:
-			added->output = MemoryContextAllocHuge(run->context,
-												   sizeof(int32) * (Size) added->max_output);
-			break;
-		case BN_REQUEST_EMBED:
-			added->embedding = palloc(sizeof(float) * run->model->model.config->d_model);
-			break;
-		case BN_REQUEST_NEXT:
-			added->candidates = MemoryContextAllocHuge(run->context,
-													   sizeof(bn_candidate) * (Size) added->max_output);
-			break;
-		case BN_REQUEST_SCORE:
-			break;
-	}
-
+	run->requests[run->n_requests] = *request;
 	MemoryContextSwitchTo(old);
 	return run->n_requests++;
-}
-
-/* Bytes of cache that a request may come to need. */
-static int64
-cache_bytes(const BitnetRun *run, const bn_request *request)
-{
-	int64		n_tokens = request->n_tokens;
-
-	if (request->kind == BN_REQUEST_GENERATE)
-		n_tokens += request->max_output;
-	return (int64) bn_kv_page_bytes(run->model->model.config) * bn_kv_pages(n_tokens);
-}
-
-/* The number of tokens that a request could take over from another's cache. */
-static int32
-common_beginning(const bn_request *request, const bn_request *parent)
-{
-	int32		most;
-	int32		n;
-
-	/* The logits behind the last of these are wanted, so it is computed */
-	most = request->kind == BN_REQUEST_SCORE ? request->n_context : request->n_tokens;
-	most = Min(most - 1, parent->n_tokens);
-	for (n = 0; n < most && request->tokens[n] == parent->tokens[n]; n++)
-		;
-	return n;
-}
-
-/*
- * Lets requests use the cache of earlier ones that begin with the same tokens.
- * The sharing is a tree and the requests are in preorder, so the parent of one
- * is the request before it or an ancestor of that.  Of those it is the one with
- * the longest common beginning; but a request that is further down the tree,
- * and would have to be waited for, must give so much more.
- *
- * A pooled vector needs the hidden state of every token, so there a cache is of
- * no use.  Ancestors keep their part of the cache meanwhile: where they would
- * take too much of it, a request computes for itself.
- */
-static void
-share_beginnings(BitnetRun *run, int64 kv_bytes)
-{
-	int			i;
-
-	for (i = 1; i < run->n_requests; i++)
-	{
-		bn_request *request = &run->requests[i];
-		int32		best = 0;
-		int			parent = -1;
-		int			candidate;
-		int64		bytes = cache_bytes(run, request);
-
-		if (request->kind == BN_REQUEST_EMBED)
-			continue;
-		for (candidate = i - 1; candidate >= 0;
-			 candidate = run->requests[candidate].shared_with)
-		{
-			int32		n = common_beginning(request, &run->requests[candidate]);
-
-			if (n >= MIN_SHARED_TOKENS &&
-				(parent < 0 || best < n + MIN_GAIN_TOKENS))
-			{
-				parent = candidate;
-				best = n;
-			}
-		}
-		for (candidate = parent; candidate >= 0;
-			 candidate = run->requests[candidate].shared_with)
-			bytes += cache_bytes(run, &run->requests[candidate]);
-		if (parent >= 0 && bytes <= kv_bytes / 2)
-		{
-			request->shared_with = parent;
-			request->n_shared = best;
-		}
-	}
 }
 
 /* The first stop string in text at or after byte from; -1 if there is none. */
@@ -248,118 +150,346 @@ read_output(BitnetRun *run, int number)
 	return output->stopped;
 }
 
-/*
- * Looks at the requests after a step: ends those whose answer has reached a
- * stop string.  Returns how many the step was for.  Requests are admitted in
- * order, so those are between *first and the first one that waits.
- */
-static int
-look_at_requests(BitnetRun *run, bn_schedule *schedule, int *first)
+/* What is new in the channel of requests from number first on. */
+static void
+look_at_outputs(BitnetRun *run, BitnetChannel *channel, int first)
 {
-	int			n = 0;
 	int			i;
 
-	for (i = *first; i < run->n_requests; i++)
+	for (i = 0; i < channel->n_requests; i++)
 	{
-		bn_request *request = &run->requests[i];
+		bn_request *request = &run->requests[first + i];
+		const int32 *tokens;
 
-		if (request->state == BN_WAITING)
-			break;
-		if (run->n_stops > 0 && request->kind == BN_REQUEST_GENERATE &&
-			!run->outputs[i].stopped && read_output(run, i) &&
-			request->state != BN_FINISHED)
-			bn_schedule_stop(schedule, i);
-		if (!run->outputs[i].finished)
-			n++;
-		if (request->state == BN_FINISHED)
-		{
-			run->outputs[i].finished = true;
-			if (i == *first)
-				(*first)++;
-		}
+		if (request->kind != BN_REQUEST_GENERATE || run->outputs[first + i].stopped)
+			continue;
+		request->n_output = BitnetChannelOutput(channel, i, &tokens);
+		request->output = (int32 *) tokens;
+		if (read_output(run, first + i))
+			BitnetStopRequest(channel, i);
 	}
-	return n;
+}
+
+static void *
+copy_array(BitnetRun *run, const void *array, Size element, int n)
+{
+	void	   *copy = MemoryContextAllocHuge(run->context, Max(element * (Size) n, 1));
+
+	return memcpy(copy, array, element * (Size) n);
+}
+
+/* Takes the results out of a channel that is done. */
+static void
+take_results(BitnetRun *run, BitnetChannel *channel, int first)
+{
+	BitnetRunCounters *sum = &bitnet_run_counters;
+	int			i;
+
+	for (i = 0; i < channel->n_requests; i++)
+	{
+		bn_request *r = &run->requests[first + i];
+
+		BitnetChannelResult(channel, i, r);
+		if (r->kind == BN_REQUEST_GENERATE)
+			r->output = copy_array(run, r->output, sizeof(int32), r->n_output);
+		else if (r->kind == BN_REQUEST_EMBED)
+			r->embedding = copy_array(run, r->embedding, sizeof(float),
+									  run->model->model.config->d_model);
+		else if (r->kind == BN_REQUEST_NEXT)
+			r->candidates = copy_array(run, r->candidates, sizeof(bn_candidate), r->n_output);
+
+		/* Whoever computed it may have gone on until it heard of the stop */
+		if (r->kind == BN_REQUEST_GENERATE && run->n_stops > 0 && read_output(run, first + i))
+			r->finish = BN_FINISH_STOP;
+	}
+	sum->steps += channel->stats.steps;
+	sum->sequence_steps += channel->stats.sequence_steps;
+	sum->prompt_tokens += channel->stats.prefill_tokens + channel->stats.reused_tokens;
+	sum->cached_tokens += channel->stats.reused_tokens;
+	sum->output_tokens += channel->stats.output_tokens;
+	sum->prefill_time += channel->prefill_time;
+	sum->decode_time += channel->decode_time;
 }
 
 static void
-count_run(const bn_schedule_stats *stats, int64 sequence_steps, instr_time start)
+fill_channel(BitnetRun *run, BitnetChannel *channel, int first, int n)
 {
-	instr_time	now;
+	BitnetFillChannel(channel, &run->model->model, run->requests + first, n);
+	channel->n_threads = BitnetThreads();
+	strlcpy(channel->kernel, bitnet_kernel, sizeof(channel->kernel));
+	channel->each_token = run->n_stops > 0;
+	INSTR_TIME_SET_CURRENT(channel->posted);
+}
 
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, start);
-	bitnet_run_counters.steps += stats->steps;
-	bitnet_run_counters.sequence_steps += sequence_steps;
-	bitnet_run_counters.prompt_tokens += stats->prefill_tokens + stats->reused_tokens;
-	bitnet_run_counters.cached_tokens += stats->reused_tokens;
-	bitnet_run_counters.output_tokens += stats->output_tokens;
-	bitnet_run_counters.milliseconds += INSTR_TIME_GET_MILLISEC(now);
+/* What bitnet_activity shows while the requests from number first on are computed. */
+static void
+describe(const BitnetRun *run, const BitnetPart *part, int first, BitnetActivity *activity)
+{
+	const BitnetRunCounters *now = &bitnet_run_counters;
+
+	memset(activity, 0, sizeof(*activity));
+	activity->pid = MyProcPid;
+	activity->database = MyDatabaseId;
+	activity->role = GetUserId();
+	strlcpy(activity->model, run->model->name, NAMEDATALEN);
+	strlcpy(activity->function, run->function, NAMEDATALEN);
+	activity->started = part->started;
+	activity->rows_total = part->rows_total;
+	activity->rows_before = part->rows_before;
+	activity->rows_here = run->n_texts * part->rows_each;
+	activity->n_requests = run->n_requests;
+	activity->n_before = first;
+	activity->prompt_tokens = now->prompt_tokens - part->counters.prompt_tokens;
+	activity->cached_tokens = now->cached_tokens - part->counters.cached_tokens;
+	activity->output_tokens = now->output_tokens - part->counters.output_tokens;
+}
+
+static void pg_attribute_noreturn()
+report_failure(bn_error *err)
+{
+	/* That the context is long enough has been checked */
+	if (err->code == BN_ERR_LIMIT)
+		strlcpy(err->hint, "Raise \"bitnet.kv_cache_size\", shorten the text or lower \"max_tokens\".",
+				sizeof(err->hint));
+	BitnetReportError(err, _("could not run the model"));
+}
+
+/* ---- computing: by the engine, or here ---- */
+
+/* Waits for an engine; false if it refused the channel, or ended before that was done. */
+static bool
+wait_for_engine(BitnetRun *run, BitnetChannel *channel, int first, BitnetEngineRef engine,
+				BackgroundWorkerHandle *started)
+{
+	static uint32 wait_event = 0;
+
+	for (;;)
+	{
+		bool		lives = BitnetEngineLives(engine, started, NULL);
+
+		CHECK_FOR_INTERRUPTS();
+		if (BitnetChannelDone(channel))
+			return !channel->refused;
+		if (!lives)
+			return false;
+		if (channel->each_token)
+			look_at_outputs(run, channel, first);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOOK_AFTER_ENGINE, compat_wait_event(&wait_event, "BitnetEngine"));
+		ResetLatch(MyLatch);
+	}
+}
+
+/* Has an engine compute n requests; false if none can be had. */
+static bool
+compute_together(BitnetRun *run, const BitnetPart *part, int first, int n, Size size)
+{
+	int			attempt;
+
+	if (!bitnet_shared_engine || !BitnetAttachBoard())
+		return false;
+	for (attempt = 0; attempt < MAX_ATTEMPTS; attempt++)
+	{
+		BackgroundWorkerHandle *started;
+		BitnetEngineRef engine = BitnetFindEngine(run->model, &started);
+		dsm_segment *segment;
+		BitnetChannel *channel;
+		BitnetActivity activity;
+		bool		done;
+
+		if (engine.number == 0 || (segment = BitnetCreateSegment(size)) == NULL)
+			return false;
+		channel = dsm_segment_address(segment);
+		fill_channel(run, channel, first, n);
+		describe(run, part, first, &activity);
+		BitnetPost(engine, dsm_segment_handle(segment), &activity);
+		done = wait_for_engine(run, channel, first, engine, started);
+		BitnetUnpost(done);
+		if (done)
+		{
+			bn_error	err = channel->error;
+
+			if (channel->status != BN_OK)
+				report_failure(&err);
+			take_results(run, channel, first);
+		}
+		dsm_detach(segment);
+		if (done)
+			return true;
+	}
+	return false;
+}
+
+/* The schedule of a run that computes for itself, which all of its parts use. */
+static void
+make_own_schedule(BitnetRun *run, const bn_kernels *kernels)
+{
+	const bn_model *model = &run->model->model;
+	bn_schedule_limits limits = {0};
+	int64		longest = 1;
+	int			i;
+
+	for (i = 0; i < run->n_requests; i++)
+	{
+		const bn_request *r = &run->requests[i];
+
+		longest = Max(longest, (int64) r->n_tokens +
+					  (r->kind == BN_REQUEST_GENERATE ? r->max_output : 0));
+	}
+	limits.max_sequences = BITNET_MAX_SEQUENCES;
+	limits.max_run_sequences = BITNET_RUN_SEQUENCES;
+	limits.max_step_tokens = BITNET_STEP_TOKENS;
+	limits.max_positions = (int32) Min(longest, model->config->context_length);
+	limits.n_threads = BitnetThreads();
+	limits.kv_bytes = bn_schedule_kv_bytes(model, run->requests, run->n_requests,
+										   BITNET_RUN_SEQUENCES,
+										   (int64) bitnet_kv_cache_size * 1024 * 1024);
+	run->schedule = BitnetMakeSchedule(run->context, model, kernels, &limits);
+	if (run->schedule == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("The KV cache of the call needs %lld bytes.",
+						   (long long) limits.kv_bytes)));
+	memset(&run->counted, 0, sizeof(run->counted));
+}
+
+/* Until the job is done.  A cancel that was dropped leaves all as it was. */
+static void
+run_own_job(BitnetRun *run, BitnetJob *job, int first)
+{
+	while (!bn_run_done(&job->run))
+	{
+		BitnetProgress progress;
+		bn_error	err;
+
+		CHECK_FOR_INTERRUPTS();
+		BitnetServeStops(job, run->schedule);
+		if (bn_schedule_step(run->schedule, &bitnet_hooks, &err) != BN_OK)
+			continue;
+		BitnetShowStep(job, &progress);
+		BitnetReportOwn(&progress);
+		if (job->channel->each_token)
+			look_at_outputs(run, job->channel, first);
+	}
+	BitnetFinishJob(job);
+}
+
+/* Computes n requests in this process. */
+static void
+compute_alone(BitnetRun *run, const BitnetPart *part, const bn_kernels *kernels,
+			  int first, int n, Size size)
+{
+	BitnetChannel *channel = MemoryContextAllocHuge(run->context, size);
+	BitnetEngineRef nobody = {0, 0};
+	BitnetActivity activity;
+	BitnetJob	job;
+
+	if (run->schedule == NULL)
+		make_own_schedule(run, kernels);
+	fill_channel(run, channel, first, n);
+	describe(run, part, first, &activity);
+	if (BitnetAttachBoard())
+		BitnetPost(nobody, DSM_HANDLE_INVALID, &activity);
+	BitnetInitJob(&job, channel);
+	job.run.status = bn_schedule_add(run->schedule, &job.run, &job.run.error);
+	run_own_job(run, &job, first);
+	bn_schedule_remove(run->schedule, &job.run);
+	BitnetUnpost(true);
+
+	BitnetCountSteps(run->model->name, run->schedule, &run->counted);
+	BitnetCountJob(&job, run->model->name);
+	if (channel->status != BN_OK)
+		report_failure(&job.run.error);
+	take_results(run, channel, first);
+	pfree(job.requests);
+	pfree(channel);
+}
+
+/*
+ * After an error, or on the way out of the process: an engine that is at work
+ * stops that, and the statistics learn of it.
+ */
+static void
+abandon_run(int code, Datum arg)
+{
+	BitnetRun  *run = (BitnetRun *) DatumGetPointer(arg);
+	BitnetModelStats stats = {.calls = 1};
+
+	BitnetUnpost(false);
+	if (run->schedule)
+		BitnetCountSteps(run->model->name, run->schedule, &run->counted);
+	if (proc_exit_inprogress ||
+		ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_OPERATOR_INTERVENTION)
+		stats.cancels = 1;
+	else
+		stats.errors = 1;
+	BitnetCount(run->model->name, &stats);
+}
+
+/* All requests, as many at a time as a channel takes. */
+static void
+compute_all(BitnetRun *run, const BitnetPart *part, const bn_kernels *kernels)
+{
+	int			first = 0;
+
+	while (first < run->n_requests)
+	{
+		Size		size;
+		int			n = BitnetChannelPart(&run->model->model, run->requests + first,
+										  run->n_requests - first, &size);
+
+		if (!compute_together(run, part, first, n, size))
+			compute_alone(run, part, kernels, first, n, size);
+		first += n;
+	}
 }
 
 void
 BitnetRunRequests(BitnetRun *run)
 {
-	const char *primary = _("could not run the model");
-	const bn_kernels *kernels;
-	bn_schedule_limits limits;
-	bn_schedule *schedule;
-	bn_error	err;
-	size_t		size;
-	void	   *memory;
+	const bn_kernels *kernels = BitnetKernels(bitnet_kernel);
+	BitnetModelStats stats = {.calls = 1};
+	BitnetPart	part = bitnet_part;
 	instr_time	start;
-	int64		sequence_steps = 0;
-	int			first = 0;
+	instr_time	now;
 
 	if (run->n_requests == 0)
 		return;
-
-	INSTR_TIME_SET_CURRENT(start);
-	kernels = bn_kernels_select(bitnet_kernel);
 	if (kernels == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("kernel \"%s\" cannot run on this processor", bitnet_kernel),
 				 errhint("Set \"bitnet.kernel\" to \"auto\".")));
 
+	INSTR_TIME_SET_CURRENT(start);
 	run->outputs = MemoryContextAllocExtended(run->context,
 											  sizeof(BitnetOutput) * (Size) run->n_requests,
 											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-
-	limits.max_sequences = MAX_SEQUENCES;
-	limits.max_step_tokens = MAX_STEP_TOKENS;
-	limits.n_threads = BitnetThreads();
-	limits.kv_bytes = (int64) bitnet_kv_cache_size * 1024 * 1024;
-	share_beginnings(run, limits.kv_bytes);
-	if (bn_schedule_size(&run->model->model, run->requests, run->n_requests, &limits,
-						 &size, &err) != BN_OK)
+	if (run->n_texts < 0)
+		run->n_texts = run->n_requests;
+	if (!part.known)
 	{
-		/* That the context is long enough has been checked */
-		if (err.code == BN_ERR_LIMIT)
-			strlcpy(err.hint, "Raise \"bitnet.kv_cache_size\", shorten the text or lower \"max_tokens\".",
-					sizeof(err.hint));
-		BitnetReportError(&err, primary);
+		part.started = GetCurrentTimestamp();
+		part.rows_total = run->n_texts_all < 0 ? run->n_texts : run->n_texts_all;
+		part.rows_before = run->n_texts_before;
+		part.rows_each = 1;
+		part.counters = bitnet_run_counters;
 	}
 
-	memory = alloc_aligned(run->context, size);
-	if (bn_schedule_init(&schedule, memory, size, &run->model->model, kernels,
-						 run->requests, run->n_requests, &limits, &err) != BN_OK)
-		BitnetReportError(&err, primary);
-
-	while (!bn_schedule_done(schedule))
+	PG_ENSURE_ERROR_CLEANUP(abandon_run, PointerGetDatum(run));
 	{
-		bn_status	status;
-
-		CHECK_FOR_INTERRUPTS();
-		status = bn_schedule_step(schedule, &bitnet_hooks, &err);
-
-		/* A cancel that was dropped meanwhile leaves the schedule as it was */
-		if (status == BN_ERR_CANCELED)
-			continue;
-		if (status != BN_OK)
-			BitnetReportError(&err, primary);
-		sequence_steps += look_at_requests(run, schedule, &first);
+		compute_all(run, &part, kernels);
 	}
-	count_run(bn_schedule_get_stats(schedule), sequence_steps, start);
+	PG_END_ENSURE_ERROR_CLEANUP(abandon_run, PointerGetDatum(run));
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	bitnet_run_counters.milliseconds += INSTR_TIME_GET_MILLISEC(now);
+	if (bitnet_part.known)
+		bitnet_part.rows_before += run->n_texts * part.rows_each;
+	stats.texts = run->n_texts;
+	BitnetCount(run->model->name, &stats);
 }
 
 BitnetText
@@ -389,7 +519,8 @@ BitnetChatTokens(const BitnetModel *model, const bn_message *messages, int n_mes
 	if (bn_prompt_scratch_size(vocab, messages, n_messages, &scratch_size, &bitnet_hooks,
 							   &err) != BN_OK)
 		BitnetReportError(&err, primary);
-	scratch = alloc_aligned(CurrentMemoryContext, scratch_size);
+	scratch = (void *) TYPEALIGN(64, MemoryContextAllocHuge(CurrentMemoryContext,
+															scratch_size + 64));
 	for (;;)
 	{
 		bn_status	status;

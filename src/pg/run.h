@@ -3,7 +3,7 @@
  * run.h
  *	  Running requests of one call through the model.
  *
- *	run = BitnetBeginRun(model);			(memory: the run's, from here)
+ *	run = BitnetBeginRun(model, name);		(memory: the run's, from here)
  *	... BitnetAddRequest(run, &request) ...
  *	BitnetRunRequests(run);
  *	MemoryContextSwitchTo(run->caller);
@@ -31,7 +31,6 @@ typedef struct BitnetOutput
 	bn_utf8_stream stream;
 	int32		n_read;			/* tokens of the request that are in text */
 	bool		stopped;		/* at a stop string; text ends before it */
-	bool		finished;		/* in a step that has been counted */
 } BitnetOutput;
 
 typedef struct BitnetRun
@@ -39,6 +38,7 @@ typedef struct BitnetRun
 	MemoryContext context;		/* holds everything here, and the run itself */
 	MemoryContext caller;
 	const BitnetModel *model;
+	const char *function;		/* for bitnet_activity */
 	bn_request *requests;
 	BitnetOutput *outputs;		/* text only of GENERATE requests */
 	int			n_requests;
@@ -46,6 +46,15 @@ typedef struct BitnetRun
 	const BitnetText *stops;
 	int			n_stops;
 	size_t		longest_stop;
+
+	/* texts of the call: finished by this run, before it, and in all */
+	int			n_texts;		/* -1: one for each request */
+	int			n_texts_before;
+	int			n_texts_all;	/* -1: n_texts */
+
+	/* where no engine computes it */
+	bn_schedule *schedule;
+	bn_schedule_stats counted;
 } BitnetRun;
 
 /* What the runs of this process have done so far; differences tell of a part. */
@@ -57,24 +66,44 @@ typedef struct BitnetRunCounters
 	int64		cached_tokens;
 	int64		output_tokens;
 	double		milliseconds;
+	double		prefill_time;
+	double		decode_time;
 } BitnetRunCounters;
 
 extern BitnetRunCounters bitnet_run_counters;
 
+/*
+ * A part of a query that consists of many runs, for bitnet_activity.  Who
+ * executes it sets this while it computes.
+ */
+typedef struct BitnetPart
+{
+	bool		known;
+	TimestampTz started;
+	double		rows_total;		/* the planner's guess */
+	double		rows_before;	/* rows that are done; runs add theirs */
+	double		rows_each;		/* rows that a text of a run stands for */
+	BitnetRunCounters counters; /* at its beginning */
+} BitnetPart;
+
+extern BitnetPart bitnet_part;
+
 /* Makes the run's memory context, a child of the current one, current. */
-extern BitnetRun *BitnetBeginRun(const BitnetModel *model);
+extern BitnetRun *BitnetBeginRun(const BitnetModel *model, const char *function);
 
 /* Strings that end an answer, and are not part of it. */
 extern void BitnetSetStops(BitnetRun *run, const BitnetText *stops, int n_stops);
 
 /*
- * Adds a copy of the request, whose result arrays are made here.  Neighbours
- * that begin with the same tokens will share their cache.  Returns the
- * request's number.
+ * Adds a copy of the request, whose tokens must stay; the result arrays come
+ * with the results.  Returns the request's number.
  */
 extern int	BitnetAddRequest(BitnetRun *run, const bn_request *request);
 
-/* Until all are finished; cancellable within a fraction of a step. */
+/*
+ * Until all are finished: in the engine of the model, which computes for all
+ * sessions, or here if there is none.  Cancellable at once.
+ */
 extern void BitnetRunRequests(BitnetRun *run);
 
 /* The answer of a GENERATE request: whole characters, before a stop string. */

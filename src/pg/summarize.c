@@ -45,6 +45,7 @@ typedef struct SummarizeState
 PG_FUNCTION_INFO_V1(bitnet_summarize);
 PG_FUNCTION_INFO_V1(bitnet_summarize_agg_transfn);
 PG_FUNCTION_INFO_V1(bitnet_summarize_agg_finalfn);
+PG_FUNCTION_INFO_V1(bitnet_summarize_collect_finalfn);
 
 static BitnetTokens
 summarize_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
@@ -230,11 +231,12 @@ typedef struct Round
 } Round;
 
 static void
-begin_round(Round *round, const BitnetModel *model, const BitnetArgs *args)
+begin_round(Round *round, const BitnetModel *model, const BitnetArgs *args,
+			const char *function)
 {
 	round->args = args;
 	round->budget = make_budget(model, args);
-	round->run = BitnetBeginRun(model);
+	round->run = BitnetBeginRun(model, function);
 	round->max_parts = 64;
 	round->lengths = palloc(sizeof(size_t) * round->max_parts);
 }
@@ -312,8 +314,10 @@ BitnetCondense(const BitnetModel *model, const BitnetArgs *args, BitnetText inpu
 	BitnetText	result;
 	int			n_parts;
 
-	begin_round(&round, model, args);
+	begin_round(&round, model, args, "bitnet_summarize_agg");
 	n_parts = add_parts(&round, input);
+	round.run->n_texts = 0;
+	round.run->n_texts_all = 1;
 	BitnetRunRequests(round.run);
 	MemoryContextSwitchTo(round.run->caller);
 	result = join_parts(&round, 0, n_parts);
@@ -332,6 +336,7 @@ BitnetSummarize(const BitnetModel *model, const BitnetArgs *args,
 	BitnetText *texts = palloc(sizeof(BitnetText) * Max(n, 1));
 	int		   *n_parts = palloc(sizeof(int) * Max(n, 1));
 	bool	   *done = palloc0(sizeof(bool) * Max(n, 1));
+	int			n_texts;
 	int			n_left = 0;
 	int			i;
 
@@ -341,13 +346,17 @@ BitnetSummarize(const BitnetModel *model, const BitnetArgs *args,
 		done[i] = texts[i].length == 0;
 		n_left += !done[i];
 	}
+	n_texts = n_left;
 
 	while (n_left > 0)
 	{
 		Round		round;
 		int			next = 0;
 
-		begin_round(&round, model, args);
+		begin_round(&round, model, args, "bitnet_summarize");
+		round.run->n_texts_all = n_texts;
+		round.run->n_texts_before = n_texts - n_left;
+		round.run->n_texts = 0;
 		for (i = 0; i < n; i++)
 		{
 			n_parts[i] = 0;
@@ -357,7 +366,10 @@ BitnetSummarize(const BitnetModel *model, const BitnetArgs *args,
 				texts[i].length)
 				n_parts[i] = add_parts(&round, texts[i]);
 			else
+			{
 				add_part(&round, texts[i]);
+				round.run->n_texts++;
+			}
 		}
 		BitnetRunRequests(round.run);
 
@@ -513,4 +525,20 @@ bitnet_summarize_agg_finalfn(PG_FUNCTION_ARGS)
 		PG_RETURN_TEXT_P(cstring_to_text(""));
 	summary = BitnetSummarize(BitnetGetModel(fcinfo->flinfo, NULL), &args, &input, 1)[0];
 	PG_RETURN_TEXT_P(BitnetTextToServer(summary.data, summary.length));
+}
+
+/*
+ * What the aggregate has collected, not yet summarised: for plans that summarise
+ * many groups together.
+ */
+Datum
+bitnet_summarize_collect_finalfn(PG_FUNCTION_ARGS)
+{
+	SummarizeState *state = PG_ARGISNULL(0) ? NULL : (SummarizeState *) PG_GETARG_POINTER(0);
+
+	if (!AggCheckCallContext(fcinfo, NULL))
+		elog(ERROR, "aggregate function called in non-aggregate context");
+	if (state == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(BitnetTextToServer(state->input.data, state->input.len));
 }

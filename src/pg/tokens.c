@@ -156,7 +156,7 @@ bitnet_next_tokens(PG_FUNCTION_ARGS)
 	prompt = BitnetTextFromDatum(PG_GETARG_DATUM(0));
 	model = BitnetGetModel(fcinfo->flinfo, args.model);
 
-	run = BitnetBeginRun(model);
+	run = BitnetBeginRun(model, "bitnet_next_tokens");
 	tokens = args.raw ? BitnetRawTokens(model, prompt) :
 		BitnetUserTokens(model, system, prompt);
 	BitnetCheckLength(model, tokens.n, 0);
@@ -211,7 +211,7 @@ bitnet_logprob(PG_FUNCTION_ARGS)
 		context = BitnetTextFromDatum(PG_GETARG_DATUM(1));
 	model = model_of_arg(fcinfo, 2);
 
-	run = BitnetBeginRun(model);
+	run = BitnetBeginRun(model, "bitnet_logprob");
 	initStringInfo(&joined);
 	appendBinaryStringInfo(&joined, context.data, (int) context.length);
 	appendBinaryStringInfo(&joined, continuation.data, (int) continuation.length);

@@ -35,7 +35,8 @@ is($node->safe_psql('postgres', q{
 	LOAD '$libdir/bitnet';
 	SELECT string_agg(name || ' ' || context, ', ' ORDER BY name) FROM pg_settings WHERE name LIKE 'bitnet.%'}),
 	'bitnet.enable_batch_scan user, bitnet.kernel superuser, bitnet.kv_cache_size sighup, bitnet.max_tokens user, '
-	  . 'bitnet.max_tokens_limit superuser, bitnet.model user, bitnet.model_directory sighup, bitnet.threads superuser',
+	  . 'bitnet.max_tokens_limit superuser, bitnet.model user, bitnet.model_directory sighup, '
+	  . 'bitnet.shared_engine superuser, bitnet.threads superuser',
 	'who may set what');
 
 like(error_of("LOAD '\$libdir/bitnet'; SET bitnet.kernel = 'abacus'"),
@@ -48,7 +49,7 @@ like(error_of("LOAD '\$libdir/bitnet'; SET bitnet.no_such = 1"), qr/invalid conf
 	'the prefix is reserved');
 
 $node->safe_psql('postgres', 'CREATE ROLE plain LOGIN');
-for my $setting ("bitnet.threads = 2", "bitnet.kernel = 'scalar'", "bitnet.max_tokens_limit = 10")
+for my $setting ("bitnet.threads = 2", "bitnet.kernel = 'scalar'", "bitnet.max_tokens_limit = 10", "bitnet.shared_engine = off")
 {
 	like(error_of("LOAD '\$libdir/bitnet'; SET ROLE plain; SET $setting"), qr/permission denied to set parameter/,
 		"not for everybody: $setting");

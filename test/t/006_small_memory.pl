@@ -56,6 +56,23 @@ my ($wanted) = $err =~ /at least (\d+) MB/;
 is(free_bytes(), $before, 'nothing is left of it');
 is($node->safe_psql('postgres', "SELECT bitnet_load('small')"), 't', 'a smaller model can be loaded');
 
+# Without room to hand requests to an engine, sessions compute by themselves
+my $call = "SET bitnet.model = 'small'; SELECT md5(bitnet_generate(array_agg('row ' || i), 2)::text) FROM generate_series(1, 400) i";
+my $answer = $node->safe_psql('postgres', $call);
+my $engines = 'SELECT steps FROM bitnet_engines';
+my $steps = $node->safe_psql('postgres', $engines);
+
+{
+	open my $filler, '>', '/dev/shm/filler' or die;
+	print $filler "\0" x (free_bytes() - 8192);
+	close $filler or die;
+}
+is($node->safe_psql('postgres', $call), $answer, 'with no shared memory left, answers are the same');
+is($node->safe_psql('postgres', $engines), $steps, 'the engine has not computed them');
+unlink '/dev/shm/filler' or die;
+is($node->safe_psql('postgres', $call), $answer, 'with some, too');
+cmp_ok($node->safe_psql('postgres', $engines), '>', $steps, 'and it has');
+
 # A loaded model is not lost when its successor does not fit
 my $use = "SELECT bitnet_count_tokens('x', 'small') > 0";
 

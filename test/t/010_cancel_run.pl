@@ -44,10 +44,15 @@ $session->query_safe("SELECT bitnet_count_tokens('x')");
 my $pid = backend_pid($session);
 my $contexts = "SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'bitnet call'";
 
-foreach my $phase (sort keys %phases)
+# What the engine computes, and what a session computes by itself
+my @rounds = ((map { [ $_, 'on' ] } sort keys %phases), map { [ $_, 'off' ] } 'the prompt', 'the answer', 'many answers', 'scoring');
+
+foreach my $round (@rounds)
 {
+	my ($phase, $shared) = @$round;
 	my ($start, $took);
 
+	$session->query_safe("SET bitnet.shared_engine = $shared");
 	$session->query_until(qr/started/, "\\echo started\n$phases{$phase};\n\\echo finished\n");
 	die "$phase: did not start"
 	  unless wait_until(sub {
@@ -60,7 +65,7 @@ foreach my $phase (sort keys %phases)
 	$session->query_until(qr/finished/, '');
 	$took = time - $start;
 	like($session->{stderr}, qr/canceling statement due to user request/,
-		"$phase can be cancelled");
+		"$phase can be cancelled, with a shared engine $shared");
 	cmp_ok($took, '<', $limit, sprintf('at once (%.0f ms)', $took * 1000));
 	$session->{stderr} = '';
 
@@ -76,6 +81,7 @@ foreach my $phase (sort keys %phases)
 	is($session->query_safe($contexts), '0', 'nothing is left behind');
 }
 
+$session->query_safe('RESET bitnet.shared_engine');
 is( $session->query_safe("SELECT bitnet_generate('x', 5) = bitnet_generate('x', 5)"),
 	't', 'the session goes on working');
 is($session->query_safe('SELECT pg_backend_pid()'), $pid, 'and is the same');

@@ -82,6 +82,7 @@ $node->wait_for_catchup($standby, 'replay');
 my $query = "$serial SELECT md5(string_agg(bitnet_generate(body, 5), ';' ORDER BY id)) FROM docs";
 is($standby->safe_psql('postgres', $query), $node->safe_psql('postgres', $query),
 	'a standby gives the same answers');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM bitnet_engines'), '1', 'from an engine of its own');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM bitnet_check() WHERE status = 'error'"), '0',
 	'and the doctor works there');
 

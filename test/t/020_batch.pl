@@ -160,7 +160,7 @@ foreach my $libraries ("$module, auto_explain, pg_stat_statements", "pg_stat_sta
 	like($found, qr/"Calls": \["bitnet_generate\(body, 3\)"\]/, 'preloaded, the first statement has it');
 	like($found, qr/"$_": [0-9.]+/, "EXPLAIN has $_")
 	  foreach 'Batches', 'Batch Rows', 'Sequences per Step', 'Prompt Tokens', 'Cached Tokens',
-		'Generated Tokens', 'Model Time';
+		'Generated Tokens', 'Prefill Time', 'Decode Time', 'Model Time';
 }
 
 # Read-only

@@ -227,22 +227,44 @@ model_file_make(model_file *m, const char *options)
 	return done;
 }
 
+bn_schedule_limits
+model_file_limits(const model_file *m, int32_t max_sequences, int32_t max_step_tokens,
+				  int32_t n_threads, int64_t kv_bytes)
+{
+	return (bn_schedule_limits) {
+		.max_sequences = max_sequences, .max_run_sequences = max_sequences,
+		.max_step_tokens = max_step_tokens, .max_positions = m->model.config->context_length,
+		.n_threads = n_threads, .kv_bytes = kv_bytes
+	};
+}
+
 bn_status
 model_file_run(const model_file *m, const bn_kernels *kernels, bn_request *requests,
 			   int n_requests, const bn_schedule_limits *limits, bn_error *err)
 {
+	bn_schedule_limits own = *limits;
+	bn_run		run = {.requests = requests, .n_requests = n_requests};
 	bn_schedule *schedule;
 	void	   *memory;
 	size_t		size;
-	bn_status	status = bn_schedule_size(&m->model, requests, n_requests, limits, &size, err);
+	bn_status	status;
 
+	own.kv_bytes = bn_schedule_kv_bytes(&m->model, requests, n_requests, own.max_sequences,
+										own.kv_bytes);
+	status = bn_schedule_size(&m->model, &own, &size, err);
 	if (status != BN_OK)
 		return status;
 	memory = model_file_memory(size);
-	status = bn_schedule_init(&schedule, memory, size, &m->model, kernels,
-							  requests, n_requests, limits, err);
-	while (status == BN_OK && !bn_schedule_done(schedule))
+	status = bn_schedule_init(&schedule, memory, size, &m->model, kernels, &own, err);
+	if (status == BN_OK)
+		status = bn_schedule_add(schedule, &run, err);
+	while (status == BN_OK && !bn_schedule_idle(schedule))
 		status = bn_schedule_step(schedule, NULL, err);
+	if (status == BN_OK && run.status != BN_OK)
+	{
+		*err = run.error;
+		status = run.status;
+	}
 	free(memory);
 	return status;
 }

@@ -44,8 +44,13 @@ extern void *model_file_memory(size_t size);
 /* The root of the material that is shared outside the repository. */
 extern const char *model_file_shared(void);
 
+/* The limits of a schedule for one run; kv_bytes at most. */
+extern bn_schedule_limits model_file_limits(const model_file *m, int32_t max_sequences,
+											int32_t max_step_tokens, int32_t n_threads,
+											int64_t kv_bytes);
+
 /*
- * Runs requests to their end.  Returns the status and, in *err, the reason of
+ * Runs requests to their end, in a schedule of their own.  Returns the status and, in *err, the reason of
  * a failure.
  */
 extern bn_status model_file_run(const model_file *m, const bn_kernels *kernels,

@@ -231,41 +231,93 @@ test_pool(void)
 	}
 }
 
+/* Begins a sequence and "computes" n of its tokens: the key of each is 1000 + its position. */
+static bn_status
+compute(bn_kv *kv, bn_sequence *seq, const int32_t *tokens, int32_t n_tokens, int32_t n_reused,
+		int32_t n_positions, int32_t n)
+{
+	bn_status	status = bn_sequence_begin(kv, seq, tokens, n_tokens, n_reused, n_positions);
+
+	for (; status == BN_OK && seq->n_tokens < n; seq->n_tokens++)
+	{
+		*bn_kv_row(kv, seq, 2, 1, 1, seq->n_tokens) = (uint16_t) (1000 + seq->n_tokens);
+		bn_sequence_fill(kv, seq, seq->n_tokens, tokens[seq->n_tokens]);
+	}
+	return status;
+}
+
+static bool
+has_rows(bn_kv *kv, const bn_sequence *seq, int32_t n)
+{
+	for (int32_t p = 0; p < n; p++)
+		if (*bn_kv_row(kv, seq, 2, 1, 1, p) != 1000 + p)
+			return false;
+	return true;
+}
+
+static bool
+finds(const bn_kv *kv, const int32_t *tokens, int32_t n, int32_t n_ready, int32_t n_promised)
+{
+	bn_kv_match match = bn_kv_find(kv, tokens, n);
+
+	return match.n_ready == n_ready && match.n_promised == n_promised;
+}
+
 static void
 test_kv(void)
 {
+	enum {PAGES = 6, PAGE = BN_PAGE_TOKENS, N = 2 * PAGE + 5};
 	bn_config	config = {.n_layers = 3, .n_kv_heads = 2, .head_dim = 8};
-	enum {PAGES = 6};
 	void	   *memory = aligned_alloc(64, (bn_kv_size(&config, PAGES) + 63) / 64 * 64);
 	bn_kv	   *kv = bn_kv_init(memory, &config, PAGES);
 	int32_t		pages[3][8];
 	bn_sequence a = {0, 0, 8, pages[0]};
 	bn_sequence b = {0, 0, 8, pages[1]};
 	bn_sequence c = {0, 0, 8, pages[2]};
-	int			position;
-	bool		kept = true;
+	int32_t		tokens[N];
+	int32_t		other[N];
 
-	ok(bn_sequence_reserve(kv, &a, 2 * BN_PAGE_TOKENS + 5) == BN_OK && a.n_pages == 3 &&
+	for (int i = 0; i < N; i++)
+		tokens[i] = other[i] = i * i;
+	other[PAGE + 3] = -1;
+
+	ok(finds(kv, tokens, N, 0, 0), "an empty cache has nothing");
+	ok(compute(kv, &a, tokens, N, 0, N, PAGE + 10) == BN_OK && a.n_pages == 3 &&
 	   bn_kv_free_pages(kv) == 3, "three pages for two and a bit");
-	for (position = 0; position < 2 * BN_PAGE_TOKENS + 5; position++)
-		*bn_kv_row(kv, &a, 2, 1, 1, position) = (uint16_t) (1000 + position);
-	a.n_tokens = 2 * BN_PAGE_TOKENS + 5;
+	ok(finds(kv, tokens, N, PAGE + 10, N) && finds(kv, other, N, PAGE + 3, PAGE + 3) &&
+	   finds(kv, tokens, 7, 7, 7) && finds(kv, tokens + 1, N - 1, 0, 0),
+	   "what is stored and what will be are found by their tokens");
 
-	ok(bn_sequence_fork(kv, &b, &a, BN_PAGE_TOKENS + 3) == BN_OK && b.n_pages == 2 &&
+	ok(compute(kv, &b, other, N, PAGE + 3, PAGE + 9, PAGE + 9) == BN_OK && b.n_pages == 2 &&
 	   b.pages[0] == a.pages[0] && b.pages[1] != a.pages[1] && bn_kv_free_pages(kv) == 2,
-	   "a fork shares the full page and copies the partial one");
-	for (position = 0; position < BN_PAGE_TOKENS + 3; position++)
-		kept &= *bn_kv_row(kv, &b, 2, 1, 1, position) == 1000 + position;
-	*bn_kv_row(kv, &b, 2, 1, 1, BN_PAGE_TOKENS + 3) = 7;
-	kept &= *bn_kv_row(kv, &a, 2, 1, 1, BN_PAGE_TOKENS + 3) == 1000 + BN_PAGE_TOKENS + 3;
-	ok(kept, "it has the same rows, and writing to it leaves the other alone");
-	ok(bn_sequence_reserve(kv, &c, 3 * BN_PAGE_TOKENS) == BN_ERR_NOSPACE && c.n_pages == 0 &&
-	   bn_kv_free_pages(kv) == 2, "a full cache changes nothing");
+	   "a sequence shares the full page and copies the partial one");
+	*bn_kv_row(kv, &b, 2, 1, 1, PAGE + 3) = 7;
+	ok(has_rows(kv, &a, PAGE + 10) && has_rows(kv, &b, PAGE + 3),
+	   "it has the same rows, and writing to it leaves the other alone");
+	ok(bn_sequence_begin(kv, &c, tokens, N, PAGE + 10, PAGE * 4) == BN_ERR_NOSPACE &&
+	   c.n_pages == 0 && bn_kv_free_pages(kv) == 2 && bn_kv_cached_pages(kv) == 0,
+	   "a full cache changes nothing");
+
 	bn_sequence_release(kv, &a);
-	ok(bn_kv_free_pages(kv) == 4 && *bn_kv_row(kv, &b, 2, 1, 1, 1) == 1001,
-	   "a shared page outlives its first owner");
+	ok(bn_kv_free_pages(kv) == 3 && bn_kv_cached_pages(kv) == 1 && has_rows(kv, &b, PAGE) &&
+	   finds(kv, tokens, N, PAGE + 10, PAGE + 10),
+	   "what was computed is kept, what was promised is not");
 	bn_sequence_release(kv, &b);
-	ok(bn_kv_free_pages(kv) == PAGES, "all pages come back");
+	ok(bn_kv_free_pages(kv) == 3 && bn_kv_cached_pages(kv) == 3, "the shared page, too");
+
+	ok(compute(kv, &a, tokens, N, PAGE + 10, N, N) == BN_OK && has_rows(kv, &a, N) &&
+	   bn_kv_free_pages(kv) == 2 && bn_kv_cached_pages(kv) == 1,
+	   "a later sequence takes it over, and no page is there twice");
+	ok(compute(kv, &c, tokens + 1, N - 1, 0, 3 * PAGE, 1) == BN_OK &&
+	   bn_kv_free_pages(kv) == 0 && bn_kv_cached_pages(kv) == 0 && finds(kv, other, N, PAGE + 3, PAGE + 3) &&
+	   has_rows(kv, &a, N), "when there is no other room, what nobody uses is given up");
+	bn_sequence_release(kv, &c);
+	bn_sequence_release(kv, &a);
+	ok(bn_kv_free_pages(kv) + bn_kv_cached_pages(kv) == PAGES, "all pages come back");
+
+	ok(compute(kv, &b, other + 2, 1, 0, PAGE * 5, 1) == BN_OK && finds(kv, tokens, N, PAGE, PAGE),
+	   "the end of a text is given up before its beginning");
+	bn_sequence_release(kv, &b);
 	free(memory);
 }
 

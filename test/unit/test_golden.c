@@ -85,7 +85,7 @@ prompt_logits(const model_file *m, const bn_kernels *kernels, const int32_t *tok
 	bn_pool    *pool = bn_pool_init(pool_memory, 1);
 	bn_engine  *engine = bn_engine_init(engine_memory, &m->model, kv, kernels, pool, n, n);
 	bn_error	err = {0};
-	bn_status	status = bn_sequence_reserve(kv, &seq, n);
+	bn_status	status = bn_sequence_begin(kv, &seq, NULL, 0, 0, n);
 
 	for (int i = 0; i < n; i++)
 		entries[i] = (bn_step_entry) {
@@ -121,7 +121,7 @@ static void
 add_requests(case_requests *r, const golden_case *c, bn_request *requests, int *n)
 {
 	bn_request	base = {
-		.tokens = r->tokens, .n_tokens = c->n_prompt, .shared_with = -1,
+		.tokens = r->tokens, .n_tokens = c->n_prompt,
 		.sampling = bn_sampling_default
 	};
 
@@ -249,7 +249,7 @@ run_requests(const char *name, const model_file *m, const golden *g, const bn_ke
 {
 	static case_requests cases[GOLDEN_MAX_CASES];
 	static bn_request requests[GOLDEN_MAX_CASES * (3 + GOLDEN_MAX_SCORES)];
-	bn_schedule_limits limits = {16, 64, 1, 16 * 1024 * 1024};
+	bn_schedule_limits limits = model_file_limits(m, 16, 64, 1, 16 * 1024 * 1024);
 	bn_error	err = {0};
 	int			n = 0;
 
@@ -366,10 +366,10 @@ check_continuation(const char *what, const model_file *m, const bn_kernels *kern
 	float		gaps[64];
 	int32_t		output[64];
 	int			n = read_numbers(text, "greedy ", numbers, 64);
-	bn_schedule_limits limits = {1, 64, 1, 64 * 1024 * 1024};
+	bn_schedule_limits limits = model_file_limits(m, 1, 64, 1, 64 * 1024 * 1024);
 	bn_error	err = {0};
 	bn_request	request = {
-		.kind = BN_REQUEST_GENERATE, .tokens = ids, .n_tokens = n_ids, .shared_with = -1,
+		.kind = BN_REQUEST_GENERATE, .tokens = ids, .n_tokens = n_ids,
 		.sampling = bn_sampling_default, .max_output = n, .output = output
 	};
 

@@ -168,7 +168,7 @@ run_step(const model_file *m, const bn_kernels *kernels, int threads, const int 
 			.n_best = n_best[i],
 			.best = best + i * VOCAB
 		};
-	status = bn_sequence_reserve(kv, &seq, N_TOKENS);
+	status = bn_sequence_begin(kv, &seq, NULL, 0, 0, N_TOKENS);
 	if (status == BN_OK)
 		status = bn_step(engine, entries, N_TOKENS, NULL, NULL);
 	for (i = 0; i < 3; i++)

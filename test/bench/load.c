@@ -1,0 +1,111 @@
+/*-------------------------------------------------------------------------
+ *
+ * load.c
+ *	  A model file to an image in memory, and how long that takes.
+ *
+ * test/bench/load.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+double
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
+}
+
+void
+die(const char *what, const bn_error *err)
+{
+	fprintf(stderr, "bench: %s%s%s\n", what, err ? ": " : "", err ? err->detail : "");
+	if (err && err->hint[0])
+		fprintf(stderr, "bench: %s\n", err->hint);
+	exit(1);
+}
+
+void *
+allocate(size_t size)
+{
+	void	   *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
+						 -1, 0);
+
+	if (p == MAP_FAILED)
+		die("out of memory", NULL);
+	return p;
+}
+
+static bn_status
+read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
+{
+	while (len > 0)
+	{
+		ssize_t		n = pread(*(int *) ctx, buf, len, (off_t) offset);
+
+		if (n <= 0)
+			return bn_fail(err, BN_ERR_IO, offset, "could not read");
+		buf = (char *) buf + n;
+		offset += (uint64_t) n;
+		len -= (size_t) n;
+	}
+	return BN_OK;
+}
+
+/* Opens the file and builds its image, which stays in memory. */
+load_report
+load_model(const char *file, bn_model *model)
+{
+	load_report report;
+	int			fd = open(file, O_RDONLY);
+	struct stat st;
+	bn_source	source = {read_file, &fd, 0};
+	bn_error	err;
+	bn_gguf		gguf;
+	size_t		scratch_size;
+	void	   *scratch;
+	void	   *image;
+	double		start = now();
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		die("could not open the model file", NULL);
+	source.size = report.file_bytes = (uint64_t) st.st_size;
+	if (bn_gguf_scratch_size(&source, &scratch_size, &err) != BN_OK)
+		die(file, &err);
+	scratch = malloc(scratch_size);
+	if (bn_gguf_open(&gguf, &source, scratch, scratch_size, NULL, &err) != BN_OK ||
+		bn_image_size(&gguf, BN_SCREEN_AUTO, &report.image_bytes, &err) != BN_OK)
+		die(file, &err);
+	image = allocate(report.image_bytes);
+	if (bn_image_build(&gguf, BN_SCREEN_AUTO, image, report.image_bytes,
+					   malloc(bn_image_scratch_size()), NULL, &err) != BN_OK)
+		die(file, &err);
+	report.seconds = now() - start;
+	start = now();
+	if (bn_model_bind(model, image, report.image_bytes, &err) != BN_OK)
+		die(file, &err);
+	report.attach_seconds = now() - start;
+	close(fd);
+	free(scratch);
+	return report;
+}
+
+double
+head_bytes(const bn_model *model)
+{
+	const bn_image_header *h = model->header;
+
+	if (h->screen.type == BN_TENSOR_NONE)
+		return (double) h->output.bytes;
+	return (double) h->screen.bytes + (double) bn_screen_rows_bytes(h);
+}
