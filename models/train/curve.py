@@ -26,6 +26,8 @@ def read(path):
             if row["stage"] == "stage":
                 continue
             s = stages.setdefault(row["stage"], {"train": {}, "valid": {}, "exact": {}})
+            if row["kind"] not in s:
+                continue        # embeddings have a loss of another kind
             x = int(row["tokens"]) / 1e6
             s[row["kind"]][x] = float(row["loss"])
             if row["kind"] == "valid":

@@ -17,15 +17,19 @@
 #define INTERACTIVE_REQUESTS 4
 
 /*
- * Where somebody waits for an answer and others compute too, a step has room
- * for so many tokens, and for a few more than there are answers.  Such a step
- * takes two to three times as long as one of a single token.
+ * Where somebody waits for an answer and others compute much, a step has about
+ * so many tokens: it takes twice as long as one of a single token.
  */
-#define SHORT_STEP_TOKENS 8
+#define SHORT_STEP_TOKENS 6
+
+/* So many are for prompts of those who wait, when there are as many answers already. */
 #define MORE_THAN_ANSWERS 2
 
-/* So many of them are for those who compute much. */
+/* And so many at least for those who compute much. */
 #define OTHERS_TOKENS 2
+
+/* Where all wait for answers, so many are for their prompts. */
+#define PROMPT_TOKENS 32
 
 /*
  * An answer often repeats what was said before.  Where no more than so many
@@ -181,19 +185,20 @@ add_entries(bn_schedule *s, step_plan *plan, bn_slot *sl, int32_t most)
 
 /*
  * Adds the sequences of one kind, up to "most" entries in all.  Looks at them
- * from first_slot on; the step after one that had no room for all begins with
+ * from first_slot or first_prompt on; the step after one that had no room for all begins with
  * those that were left out.
  */
 static void
 add_sequences(bn_schedule *s, step_plan *plan, bn_request_state state, bool interactive,
 			  bool all, int32_t most)
 {
-	int32_t		first = s->first_slot;
+	int32_t    *first = state == BN_DECODE ? &s->first_slot : &s->first_prompt;
+	int32_t		start = *first;
 	int32_t		k;
 
 	for (k = 0; k < s->n_slots; k++)
 	{
-		bn_slot    *sl = &s->slots[(first + k) % s->n_slots];
+		bn_slot    *sl = &s->slots[(start + k) % s->n_slots];
 
 		if (!sl->run || (plan->only && sl->run != plan->only) ||
 			sl->run->requests[sl->request].state != state ||
@@ -201,8 +206,7 @@ add_sequences(bn_schedule *s, step_plan *plan, bn_request_state state, bool inte
 			continue;
 		if (!add_entries(s, plan, sl, most))
 		{
-			if (state == BN_DECODE)
-				s->first_slot = (int32_t) (sl - s->slots);
+			*first = (int32_t) (sl - s->slots);
 			return;
 		}
 	}
@@ -244,19 +248,21 @@ look_around(const bn_schedule *s, const bn_run *only)
 static void
 compose_short(bn_schedule *s, step_plan *plan, const participants *p)
 {
-	int32_t		others = p->others ? OTHERS_TOKENS : 0;
-	int32_t		answers = p->n_answers + (p->others ? MORE_THAN_ANSWERS : SHORT_STEP_TOKENS);
-	int32_t		most;
+	int32_t		answers = p->n_answers + (p->others ? MORE_THAN_ANSWERS : PROMPT_TOKENS);
+	int32_t		most = s->max_entries - (p->others && s->max_entries > OTHERS_TOKENS ? OTHERS_TOKENS : 0);
 
-	if (answers < SHORT_STEP_TOKENS - others)
-		answers = SHORT_STEP_TOKENS - others;
-	most = answers + others;
-	if (most > s->max_entries)
-		most = s->max_entries;
+	if (answers < SHORT_STEP_TOKENS)
+		answers = SHORT_STEP_TOKENS;
 	if (answers > most)
 		answers = most;
 	add_sequences(s, plan, BN_DECODE, true, false, answers);
 	add_sequences(s, plan, BN_PREFILL, true, false, answers);
+
+	most = plan->n_entries + OTHERS_TOKENS;
+	if (most < SHORT_STEP_TOKENS)
+		most = SHORT_STEP_TOKENS;
+	if (most > s->max_entries)
+		most = s->max_entries;
 	add_sequences(s, plan, BN_DECODE, false, false, most);
 	add_sequences(s, plan, BN_PREFILL, false, false, most);
 }
@@ -267,7 +273,8 @@ bn_compose_step(bn_schedule *s, const bn_run *only)
 	step_plan	plan = {.only = only};
 	participants p = look_around(s, only);
 
-	if (p.n_live > 0 && p.n_live <= DRAFT_SEQUENCES)
+	/* a step that looks for a failure tries nothing that is not asked for */
+	if (!only && p.n_live > 0 && p.n_live <= DRAFT_SEQUENCES)
 		plan.max_draft = DRAFT_STEP_TOKENS / p.n_live - 1;
 	if (p.n_runs > 1 && p.interactive)
 		compose_short(s, &plan, &p);

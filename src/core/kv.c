@@ -178,7 +178,7 @@ best_child(const bn_kv *kv, int32_t parent, bool promised, const int32_t *tokens
 	int32_t		best = NONE;
 
 	*n_common = 0;
-	for (; child != NONE && *n_common < BN_PAGE_TOKENS; child = info(kv, child)->next)
+	for (; child != NONE && *n_common < n && *n_common < BN_PAGE_TOKENS; child = info(kv, child)->next)
 	{
 		int32_t		common = common_tokens(info(kv, child), promised, tokens, n);
 

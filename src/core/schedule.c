@@ -62,7 +62,7 @@ bn_prompt_positions(const bn_request *r)
 static int32_t
 reusable_positions(const bn_request *r)
 {
-	if (r->kind == BN_REQUEST_EMBED && r->pooling != BN_POOL_LAST)
+	if ((r->kind == BN_REQUEST_EMBED && r->pooling != BN_POOL_LAST) || bn_positions_needed(r) == 0)
 		return 0;
 	return (r->kind == BN_REQUEST_SCORE ? r->n_context : r->n_tokens) - 1;
 }
@@ -391,6 +391,25 @@ find_beginning(const bn_schedule *s, const bn_request *r)
 	return match.n_ready >= MIN_SHARED_TOKENS ? match.n_ready : 0;
 }
 
+/*
+ * While a page is copied it is there twice, for which a request that needs the
+ * whole cache has no room: then full pages only are taken over.
+ */
+static bool
+begin_sequence(bn_schedule *s, bn_slot *sl, const bn_request *r, int32_t *reused)
+{
+	int32_t		full = *reused - *reused % BN_PAGE_TOKENS;
+
+	if (bn_sequence_begin(s->kv, &sl->sequence, r->tokens, bn_prompt_positions(r), *reused,
+						  bn_positions_needed(r)) == BN_OK)
+		return true;
+	if (full == *reused)
+		return false;
+	*reused = full;
+	return bn_sequence_begin(s->kv, &sl->sequence, r->tokens, bn_prompt_positions(r), full,
+							 bn_positions_needed(r)) == BN_OK;
+}
+
 static admission
 admit_next(bn_schedule *s, bn_run *run)
 {
@@ -413,9 +432,10 @@ admit_next(bn_schedule *s, bn_run *run)
 		(n_free_slots <= s->n_slots / RESERVED_SHARE ||
 		 n_free_pages - n_new_pages < bn_kv_n_pages(s->kv) / RESERVED_SHARE))
 		return NOTHING_TO_ADMIT;
-	if (!sl || bn_sequence_begin(s->kv, &sl->sequence, r->tokens, bn_prompt_positions(r), reused,
-								 bn_positions_needed(r)) != BN_OK)
+	if (!sl)
 		return NO_ROOM;
+	if (!begin_sequence(s, sl, r, &reused))
+		return run->n_live > 0 ? NOTHING_TO_ADMIT : NO_ROOM;
 
 	sl->run = run;
 	sl->request = run->n_admitted++;

@@ -39,7 +39,8 @@ struct bn_schedule
 	bn_pool    *pool;
 	bn_run	   *first_run;		/* in the order in which they came */
 	int64_t		last_ticket;
-	int32_t		first_slot;		/* where the next step begins to look */
+	int32_t		first_slot;		/* where the next step begins to look for answers */
+	int32_t		first_prompt;	/* and for prompts */
 	int32_t		n_slots;
 	int32_t		max_run_sequences;
 	int32_t		max_entries;

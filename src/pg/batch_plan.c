@@ -144,11 +144,11 @@ look_up_function(Oid function)
 	return BitnetFindBatchFunction(flinfo.fn_addr) != NULL;
 }
 
-/* Is this bitnet_summarize_agg, by whatever name?  Its final function says so. */
+/* Has this aggregate the final function of that symbol, which is ours? */
 static bool
-look_up_aggregate(Oid function)
+has_final_function(Oid aggregate, const char *wanted, PGFunction address)
 {
-	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(function));
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
 	Oid			final_function;
 	int			n_args;
 	char	   *symbol;
@@ -159,10 +159,18 @@ look_up_aggregate(Oid function)
 	final_function = ((Form_pg_aggregate) GETSTRUCT(tuple))->aggfinalfn;
 	ReleaseSysCache(tuple);
 	symbol = symbol_of(final_function, &n_args);
-	if (symbol == NULL || strcmp(symbol, "bitnet_summarize_agg_finalfn") != 0)
+	if (symbol == NULL || strcmp(symbol, wanted) != 0)
 		return false;
 	fmgr_info(final_function, &flinfo);
-	return flinfo.fn_addr == bitnet_summarize_agg_finalfn;
+	return flinfo.fn_addr == address;
+}
+
+/* Is this bitnet_summarize_agg, by whatever name? */
+static bool
+look_up_aggregate(Oid function)
+{
+	return has_final_function(function, "bitnet_summarize_agg_finalfn",
+							  bitnet_summarize_agg_finalfn);
 }
 
 /* The same for aggregates as for functions: an Oid is one or the other. */
@@ -354,7 +362,9 @@ call_of_aggregate(Aggref *aggref, Split *split)
 	List	   *args;
 	int			i;
 
-	if (!OidIsValid(collect) || !OidIsValid(summarize) || !is_batch_function(summarize))
+	if (!OidIsValid(collect) || !OidIsValid(summarize) || !is_batch_function(summarize) ||
+		!has_final_function(collect, "bitnet_summarize_collect_finalfn",
+							bitnet_summarize_collect_finalfn))
 		return NULL;
 	collected = copyObject(aggref);
 	collected->aggfnoid = collect;

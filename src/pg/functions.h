@@ -100,6 +100,7 @@ extern PGDLLEXPORT Datum bitnet_generate(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_chat(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_summarize(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_summarize_agg_finalfn(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum bitnet_summarize_collect_finalfn(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_classify(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_embed(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_similarity(PG_FUNCTION_ARGS);

@@ -356,6 +356,30 @@ test_order(const model_file *m)
 	close_rig(&r, "in the end");
 }
 
+/* A request that takes the whole cache, after another that begins like it. */
+static void
+test_whole_cache(const model_file *m)
+{
+	static caller job;
+	bn_error	err = {0};
+	int			n_done = 0;
+	rig			r;
+
+	open_rig(&r, m, 16, 16, 64, 4);
+	for (int i = 0; i < 3; i++)
+	{
+		make_job(&job, 1, 49, 80, 7);	/* 128 positions: 4 pages */
+		bn_schedule_add(r.schedule, &job.run, &err);
+		for (int k = 0; k < 1000 && !bn_run_done(&job.run); k++)
+			bn_schedule_step(r.schedule, NULL, &err);
+		n_done += job.run.n_finished;
+		bn_schedule_remove(r.schedule, &job.run);
+		free_job(&job);
+	}
+	ok(n_done == 3, "a request that takes the whole cache is served again");
+	close_rig(&r, "the whole cache");
+}
+
 /* What cannot be is refused at once; what fails, fails alone. */
 static void
 test_errors(const model_file *m)
@@ -464,6 +488,7 @@ main(int argc, char **argv)
 	test_sharing(&m, n_alone);
 	test_fairness(&m);
 	test_order(&m);
+	test_whole_cache(&m);
 	test_errors(&m);
 	test_stop(&m);
 	test_drafts(&m);
