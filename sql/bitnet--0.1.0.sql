@@ -330,6 +330,8 @@ CREATE FUNCTION bitnet_stats(
 	OUT decode_time float8,
 	OUT steps bigint,
 	OUT sequences_per_step float8,
+	OUT drafted_tokens bigint,
+	OUT accepted_tokens bigint,
 	OUT cancels bigint,
 	OUT errors bigint,
 	OUT stats_reset timestamptz)

@@ -431,6 +431,8 @@ add_counters(BatchScanState *state, const BitnetRunCounters *before)
 	sum->prompt_tokens += now->prompt_tokens - before->prompt_tokens;
 	sum->cached_tokens += now->cached_tokens - before->cached_tokens;
 	sum->output_tokens += now->output_tokens - before->output_tokens;
+	sum->drafted_tokens += now->drafted_tokens - before->drafted_tokens;
+	sum->accepted_tokens += now->accepted_tokens - before->accepted_tokens;
 	sum->milliseconds += now->milliseconds - before->milliseconds;
 	sum->prefill_time += now->prefill_time - before->prefill_time;
 	sum->decode_time += now->decode_time - before->decode_time;
@@ -589,6 +591,8 @@ explain_batch_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	ExplainPropertyInteger("Prompt Tokens", NULL, counters->prompt_tokens, es);
 	ExplainPropertyInteger("Cached Tokens", NULL, counters->cached_tokens, es);
 	ExplainPropertyInteger("Generated Tokens", NULL, counters->output_tokens, es);
+	ExplainPropertyInteger("Drafted Tokens", NULL, counters->drafted_tokens, es);
+	ExplainPropertyInteger("Accepted Tokens", NULL, counters->accepted_tokens, es);
 	if (es->timing)
 	{
 		ExplainPropertyFloat("Prefill Time", "ms", counters->prefill_time, 3, es);

@@ -119,6 +119,8 @@ BitnetCountSteps(const char *model, const bn_schedule *schedule, bn_schedule_sta
 	stats.cached_tokens = now->reused_tokens - before->reused_tokens;
 	stats.prompt_tokens = now->prefill_tokens - before->prefill_tokens + stats.cached_tokens;
 	stats.output_tokens = now->output_tokens - before->output_tokens;
+	stats.drafted_tokens = now->drafted_tokens - before->drafted_tokens;
+	stats.accepted_tokens = now->accepted_tokens - before->accepted_tokens;
 	BitnetCount(model, &stats);
 	*before = *now;
 }

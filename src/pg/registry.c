@@ -791,6 +791,8 @@ BitnetCount(const char *model, const BitnetModelStats *more)
 		sum->decode_time += more->decode_time;
 		sum->steps += more->steps;
 		sum->sequence_steps += more->sequence_steps;
+		sum->drafted_tokens += more->drafted_tokens;
+		sum->accepted_tokens += more->accepted_tokens;
 		sum->cancels += more->cancels;
 		sum->errors += more->errors;
 		SpinLockRelease(&slot->count_mutex);

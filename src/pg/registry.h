@@ -98,6 +98,8 @@ typedef struct BitnetModelStats
 	double		decode_time;
 	int64		steps;
 	int64		sequence_steps; /* sum over steps of the sequences in them */
+	int64		drafted_tokens; /* guessed and tried; how many came out is the next */
+	int64		accepted_tokens;
 	int64		cancels;
 	int64		errors;
 } BitnetModelStats;

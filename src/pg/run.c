@@ -207,6 +207,8 @@ take_results(BitnetRun *run, BitnetChannel *channel, int first)
 	sum->prompt_tokens += channel->stats.prefill_tokens + channel->stats.reused_tokens;
 	sum->cached_tokens += channel->stats.reused_tokens;
 	sum->output_tokens += channel->stats.output_tokens;
+	sum->drafted_tokens += channel->stats.drafted_tokens;
+	sum->accepted_tokens += channel->stats.accepted_tokens;
 	sum->prefill_time += channel->prefill_time;
 	sum->decode_time += channel->decode_time;
 }

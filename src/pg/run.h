@@ -65,6 +65,8 @@ typedef struct BitnetRunCounters
 	int64		prompt_tokens;	/* computed or taken from the cache */
 	int64		cached_tokens;
 	int64		output_tokens;
+	int64		drafted_tokens; /* guessed and tried; how many came out is the next */
+	int64		accepted_tokens;
 	double		milliseconds;
 	double		prefill_time;
 	double		decode_time;

@@ -23,7 +23,7 @@
 #include "board.h"
 #include "registry.h"
 
-#define STATS_COLUMNS 14
+#define STATS_COLUMNS 16
 #define ACTIVITY_COLUMNS 14
 #define ENGINES_COLUMNS 9
 
@@ -59,9 +59,11 @@ bitnet_stats(PG_FUNCTION_ARGS)
 		values[9] = Int64GetDatum(s->steps);
 		values[10] = Float8GetDatum(s->steps > 0 ? (double) s->sequence_steps / s->steps : 0);
 		nulls[10] = s->steps == 0;
-		values[11] = Int64GetDatum(s->cancels);
-		values[12] = Int64GetDatum(s->errors);
-		values[13] = TimestampTzGetDatum(counts[i].since);
+		values[11] = Int64GetDatum(s->drafted_tokens);
+		values[12] = Int64GetDatum(s->accepted_tokens);
+		values[13] = Int64GetDatum(s->cancels);
+		values[14] = Int64GetDatum(s->errors);
+		values[15] = TimestampTzGetDatum(counts[i].since);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -63,14 +63,23 @@ is(counts('SET bitnet.enable_batch_scan = off; SELECT bitnet_generate(body, 5) F
 query('SELECT bitnet_stats_reset()');
 my $json = query("SELECT bitnet_version(); $explain");
 my %explained = map { $_ => $json =~ /"$_": ([0-9.]+)/ ? $1 : undef }
-  ('Prompt Tokens', 'Cached Tokens', 'Generated Tokens', 'Prefill Time', 'Decode Time', 'Model Time');
-is(query('SELECT prompt_tokens, cached_tokens, generated_tokens FROM bitnet_stats WHERE model = \'small\''),
-	join('|', @explained{'Prompt Tokens', 'Cached Tokens', 'Generated Tokens'}), 'EXPLAIN counts the same');
+  ('Prompt Tokens', 'Cached Tokens', 'Generated Tokens', 'Drafted Tokens', 'Accepted Tokens', 'Prefill Time', 'Decode Time', 'Model Time');
+is(query('SELECT prompt_tokens, cached_tokens, generated_tokens, drafted_tokens, accepted_tokens FROM bitnet_stats WHERE model = \'small\''),
+	join('|', @explained{'Prompt Tokens', 'Cached Tokens', 'Generated Tokens', 'Drafted Tokens', 'Accepted Tokens'}),
+	'EXPLAIN counts the same');
 is($explained{'Generated Tokens'}, 5 * 20, 'which is what there is');
 cmp_ok($explained{'Prefill Time'} + $explained{'Decode Time'}, '<=', $explained{'Model Time'}, 'times are parts of the whole');
 cmp_ok($explained{'Decode Time'}, '>', 0, 'and not nothing');
 unlike(query("SELECT bitnet_version(); EXPLAIN (ANALYZE, TIMING OFF) SELECT bitnet_generate(body, 5) FROM docs"), qr/(Prefill|Decode|Model) Time/,
 	'there are none without TIMING');
+
+# An answer that repeats itself is guessed
+my $passes = counts("SELECT bitnet_generate('again and again and again and', 60, $raw)",
+	'accepted_tokens, drafted_tokens, generated_tokens, steps');
+my ($accepted, $drafted, $generated, $steps) = split /\|/, $passes;
+cmp_ok($accepted, '>', 0, "guesses come out ($passes)");
+cmp_ok($accepted, '<=', $drafted, 'not more than there were');
+is($steps, $generated - $accepted, 'and save a pass each');
 
 # Beginnings that are known, from another session
 my $long = "repeat('a beginning that is common ', 12)";
