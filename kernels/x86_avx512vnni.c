@@ -780,6 +780,44 @@ int8_tile(float *y, size_t ldy, const int8_t *w, size_t n_blocks, const float *r
 #undef STEP_TOKEN
 #undef STORE_TOKEN
 
+/* One group, the first INT8_TOKENS of n_tokens tokens, or all */
+static void
+int8_tokens(float *y, size_t ldy, const int8_t *w, size_t n_blocks, const float *row_scale,
+			const int8_t *x, size_t stride, const float *x_scale, const int32_t *surplus,
+			int n_tokens, int n_rows)
+{
+#define TILE(n) \
+	int8_tile(y, ldy, w, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
+	switch (n_tokens)
+	{
+		case 1:
+			TILE(1);
+			break;
+		case 2:
+			TILE(2);
+			break;
+		case 3:
+			TILE(3);
+			break;
+		case 4:
+			TILE(4);
+			break;
+		case 5:
+			TILE(5);
+			break;
+		case 6:
+			TILE(6);
+			break;
+		case 7:
+			TILE(7);
+			break;
+		default:
+			TILE(INT8_TOKENS);
+			break;
+	}
+#undef TILE
+}
+
 static void
 int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
 		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
@@ -805,48 +843,20 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 		return;
 	}
 
-	for (int t0 = 0; t0 < n_tokens; t0 += INT8_TOKENS)
+	for (int t0 = 0; t0 < n_tokens; t0 += CHUNK_TOKENS)
 	{
-		int			n = n_tokens - t0 < INT8_TOKENS ? n_tokens - t0 : INT8_TOKENS;
-		const int8_t *xt = x + 2 * (size_t) t0 * stride;
-		int32_t		surplus[INT8_TOKENS];
+		int			n = n_tokens - t0 < CHUNK_TOKENS ? n_tokens - t0 : CHUNK_TOKENS;
+		int32_t		surplus[CHUNK_TOKENS];
 
 		for (int t = 0; t < n; t++)
-			surplus[t] = int8_surplus(xt + 2 * (size_t) t * stride, stride);
+			surplus[t] = int8_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
 
-#define TILE(size) \
-		int8_tile(y + (size_t) t0 * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes, n_blocks, \
-				  row_scale + g * BN_TILE_ROWS, xt, stride, x_scale + t0, surplus, size, \
-				  rows - g * BN_TILE_ROWS)
+		/* a group stays in the cache for all tokens of the chunk */
 		for (g = group_begin; g < group_end; g++)
-			switch (n)
-			{
-				case 1:
-					TILE(1);
-					break;
-				case 2:
-					TILE(2);
-					break;
-				case 3:
-					TILE(3);
-					break;
-				case 4:
-					TILE(4);
-					break;
-				case 5:
-					TILE(5);
-					break;
-				case 6:
-					TILE(6);
-					break;
-				case 7:
-					TILE(7);
-					break;
-				default:
-					TILE(INT8_TOKENS);
-					break;
-			}
-#undef TILE
+			for (int t = 0; t < n; t += INT8_TOKENS)
+				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes, n_blocks,
+							row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
+							x_scale + t0 + t, surplus + t, n - t, rows - g * BN_TILE_ROWS);
 	}
 }
 
