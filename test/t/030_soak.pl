@@ -107,7 +107,7 @@ sub terminate_some
 		my ($out, $err) = ('', '');
 		my $victim = IPC::Run::start(
 			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-				"SET application_name = 'victim'; SELECT count(bitnet_generate(body, 400)) FROM prompt" ],
+				"SET application_name = 'victim'; SELECT count(bitnet_generate(body || i, 400)) FROM prompt, generate_series(1, 1000) i" ],
 			'<', \undef, '>', \$out, '2>', \$err);
 
 		wait_until(sub {
