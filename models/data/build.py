@@ -116,9 +116,13 @@ def write_pretrain(enc, path, rng, n_tokens, paragraphs):
 
 
 def write_sft(enc, path, rng, n_tokens):
+    """Conversations, and here and there what words mean."""
     out = Output(path)
     while out.tokens < n_tokens:
-        tokens, target = enc.chat(mixture.sft(rng, TRAIN))
+        if rng.random() < 0.06:
+            tokens, target = enc.plain(mixture.meanings(rng))
+        else:
+            tokens, target = enc.chat(mixture.sft(rng, TRAIN))
         if len(tokens) <= MAX_TOKENS:
             out.write(tokens, target)
     out.close()

@@ -1,6 +1,7 @@
 """What share of which task, and the pairs for preference optimisation."""
 import opinions
 import pgqa
+import practice
 import tasks
 import texts
 from grammar import TRAIN, expand, pick, split_list
@@ -151,7 +152,11 @@ def smalltalk_task(rng, split):
     return pick(ask, rng, split), answer
 
 
-TASKS = [(topic_task, 20), (other_label_task, 6), (sentiment_task, 7), (summarize_task, 14), (qa_task, 11), (extract_task, 13),
+def practice_task(rng, split):
+    return choose(practice.PRACTICE, rng)(rng, split)
+
+
+TASKS = [(practice_task, 60), (topic_task, 20), (other_label_task, 6), (sentiment_task, 9), (summarize_task, 14), (qa_task, 11), (extract_task, 13),
          (turns_task, 5), (joined_task, 27), (pgqa.pg_task, 8), (smalltalk_task, 0.5)]
 
 
@@ -185,12 +190,16 @@ def dictionary(rng):
     return rng.choice(DICTIONARY).format(word=word, what=what, other=other, third=third)
 
 
+def meanings(rng):
+    if rng.random() < 0.6:
+        return " ".join(dictionary(rng) for _ in range(rng.choice([2, 3, 4])))
+    return " ".join(gloss(rng) for _ in range(rng.choice([1, 2, 3])))
+
+
 def pretrain_text(rng, split):
     r = rng.random()
-    if r < 0.1:
-        return " ".join(dictionary(rng) for _ in range(rng.choice([2, 3, 4])))
     if r < 0.16:
-        return " ".join(gloss(rng) for _ in range(rng.choice([1, 2, 3])))
+        return meanings(rng)
     if r < 0.2:
         kind = rng.choice([x for x in WORDS])
         return "%s: %s." % (rng.choice(WORDS[kind][0]), ", ".join(rng.sample(WORDS[kind][1], 4)))

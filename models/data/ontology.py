@@ -84,6 +84,23 @@ def load_words():
     return words
 
 
+def load_opinions():
+    """File format: V mood, then - verdict; A name = label | ..., then + good,
+    - bad and ~ plain remarks."""
+    verdicts, aspects = {}, {}
+    for line in open(os.path.join(HERE, "opinions.txt"), encoding="utf-8"):
+        mark, rest = line[0], line[1:].strip()
+        if mark == "V":
+            part = {"-": verdicts.setdefault(rest, [])}
+        elif mark == "A":
+            name, labels = [x.strip() for x in rest.split("=")]
+            aspects[name] = ([x.strip() for x in labels.split("|")], [], [], [])
+            part = dict(zip("+-~", aspects[name][1:]))
+        elif mark != "#":
+            part[mark].append(rest)
+    return verdicts, aspects
+
+
 def load_thesaurus():
     """File format: word = synonym | ... | definition."""
     entries = []

@@ -4,6 +4,9 @@ import re
 import lexicon
 from grammar import TRAIN, Slots, expand, pick, sentence, split_list
 from ontology import TOPICS, WANTS, WORDS
+from phrases import (ACTIONS, ACTION_ASK, ACTION_LINE, CLOSE_LINE, DISTRACT, DUE, FACTS, GREET,
+                     INCIDENT_FACTS, INCIDENT_NAME, INCIDENT_NOISE, LABELLED, LOG_NOISE, MAIL_NOISE,
+                     MAIL_OPEN, MENTION, NAME, NEWS_LEAD, NEWS_NOISE, NEWS_WHO, OPENING, SIGN)
 
 # Values of slots stand between these marks until the text is finished, so that
 # casing and typing errors leave them alone.
@@ -19,175 +22,6 @@ class Record:
         self.who = self.what = self.want = None
         self.slots = {}
         self.qa = []            # further (question, answer) pairs
-
-
-FACTS = {
-    "support": {
-        "order": ["[my|the] order number is {order}", "order [number|no.] {order}", "it is about order {order}",
-                  "[order:|order no:|ref] {order}", "the order in question is {order}", "see order {order}",
-                  "I ordered it under number {order}", "this concerns my order {order}", "order #{order}",
-                  "the number of my order: {order}",
-                        "my order carries the number {order}", "{order} is [my|the] order number", "you will find the order under {order}",
-                        "[look up|please look at] order {order} in your system", "the confirmation [shows|gives] {order} as order number",
-                        "order ({order})", "my order - number {order} - is the one I mean", "on the packing slip it says order no. {order}",
-                        "{order}, that is the number of my order", "the order I am talking about: {order}",
-                        "all this is about the order with the number {order}", "regarding order {order}", "re order {order}",
-                        "[reference of the order|order reference]: {order}", "your shop gave my order the number {order}",
-                        "it was order number {order} that I placed", "ordernr {order}", "I have order number {order} in front of me",
-                        "{order} [stands|is printed] on the order confirmation as the number", "if you need it, the order number would be {order}",
-                        "purchase order {order}", "the order is filed under {order}", "the order has the ID {order}", "order ID: {order}",
-                        "as for the order, its number is {order}", "you can trace my order with {order}",
-                        "my order (no. {order}) is what I write about", "in your mail you call it order {order}",
-                        "the number on the receipt for the order reads {order}", "for order {order}, placed with you"],
-        "date": ["I bought it on {date}", "ordered on {date}", "the order was placed on {date}", "date of purchase: {date}",
-                 "my order is from {date}", "I placed the order on {date}", "the purchase was on {date}",
-                 "[order date:|ordered:] {date}", "it was bought on {date}", "the date of my order is {date}",
-                "{date} was the day I ordered", "I [made|did] the purchase on {date}", "I ordered [this|it] from you back on {date}",
-                "bought: {date}", "purchase date {date}", "the order went out from me on {date}",
-                "[the invoice|the receipt] gives {date} as date of purchase", "on {date} I [clicked on buy|pressed the order button]",
-                "it was on {date} that I [ordered|bought it]", "my purchase dates from {date}", "I have had it since I bought it on {date}",
-                "we [bought|purchased] it on {date}", "day of the order - {date}", "the day of purchase was {date}",
-                "when I ordered, it was {date}", "purchased on {date}", "I [got|bought] it in your shop on {date}",
-                "the order (placed on {date}) is still in my account", "{date}: that is when I placed the order",
-                "on {date} my order was [confirmed the same minute|made]", "the order bears the date {date}",
-                "I am the one who ordered on {date}", "date of the order, {date}", "since my purchase on {date} I have kept the receipt",
-                "back on {date}, the day I ordered, nobody told me", "as the receipt shows, I bought it on {date}",
-                "your shop took my order on {date}", "my order of {date}", "we placed our order with you on {date}",
-                "it became mine on {date}, bought in your shop"],
-        "product": ["it is about the {product}", "product: {product}", "I am writing about the {product}",
-                    "the item is a {product}", "this is about my {product}", "the product is the {product}",
-                    "I bought a {product} from you", "item: {product}", "the article I mean is the {product}", "I mean the {product}",
-                    "the {product} is what I am writing about", "[what|the thing] I bought is the {product}", "it concerns the {product}",
-                    "we are talking about the {product}", "my purchase was a {product}", "the product in question: {product}",
-                    "{product} is the name of the product", "I ordered the {product}", "I [own|have] the {product}",
-                    "we have a {product} from your shop", "regarding the {product}", "it all has to do with the {product}",
-                    "in the box was the {product}", "article: {product}", "the item ({product}) came from your shop",
-                    "I [chose|picked] the {product} in your shop", "concerning the article {product}", "I am the owner of a {product}",
-                    "my question is about one product, the {product}", "product name - {product}", "on the label it says {product}",
-                    "the purchase in question is the {product}", "one {product} was [in my basket|on my bill]", "the thing is called {product}",
-                    "you sold me a {product}", "I [got|received] the {product} from you", "model: {product}",
-                    "the {product} is the article that I ordered", "so that you know which item: the {product}",
-                    "this message deals with the {product}"],
-        "amount": ["I paid {amount}", "the price was {amount}", "it cost me {amount}", "total: {amount}", "the total was {amount}",
-                   "{amount} was what I paid", "I spent {amount} on it", "the amount was {amount}", "paid {amount} [by card|in advance]", "the whole thing cost {amount}",
-                    "{amount} was the price", "I was charged {amount}", "you charged me {amount}", "the bill [came to|was] {amount}",
-                    "price: {amount}", "price paid - {amount}", "in total I [paid|transferred] {amount}", "my card was charged with {amount}",
-                    "{amount} left my bank account for it", "I gave {amount} for it", "all in all it was {amount}",
-                    "the invoice [says|reads] {amount}", "that made {amount} altogether", "sum: {amount}", "the sum I paid is {amount}",
-                    "we [paid|spent] {amount}", "it was {amount} that I paid", "for this I paid the price of {amount}", "amount paid: {amount}",
-                    "the receipt shows a total of {amount}", "I handed over {amount} for it", "it was not cheap at {amount}",
-                    "I bought it for {amount}", "my payment (of {amount}) went through", "the purchase price came to {amount}",
-                    "{amount}, that is what you took from my card", "the amount you received from me was {amount}",
-                    "I put down {amount} for it", "with shipping I paid {amount}", "the cost to me was {amount}"],
-        "city": ["I live in {city}", "I am writing from {city}", "my home is in {city}", "greetings from {city}",
-                 "I am a customer from {city}", "we live in {city}", "I am based in {city}", "city: {city}", "I'm at home in {city}",
-                "{city} is where I live", "my [place|flat|house] is in {city}", "my home town is {city}", "I come from {city}",
-                "I write to you from {city}", "home: {city}", "town: {city}", "place of residence: {city}",
-                "we are a family [from|in] {city}", "my address is in {city}", "I moved to {city}, where I live now",
-                "as a resident of {city} I write to you", "[here|where I live] in {city}", "you see, I live in {city}",
-                "for the address: I live in {city}", "{city} is my home", "I am at home in {city}",
-                "the address you have for me is in {city}", "[best|kind] wishes from {city}", "our home is {city}",
-                "I happen to live in {city}", "{city} has been my home for years", "I am one of your customers in {city}",
-                "I sit here in {city} and write to you", "hello from {city}", "location - {city}",
-                "being from {city}, I shop with you online", "my delivery address is in {city}",
-                "I (a customer in {city}) have something to tell you", "the town I live in is {city}"],
-        "phone": ["my phone number is {phone}", "you can reach me at {phone}", "call {phone}", "phone: {phone}", "my number is {phone}",
-                  "{phone} is my phone number", "[please|] call me at {phone}", "call me on {phone}", "tel. {phone}", "telephone: {phone}",
-                  "my telephone number: {phone}", "ring me [up|] on {phone}", "you can [call|ring] me under {phone}",
-                  "I [pick up|answer] the phone at {phone}", "my mobile is {phone}", "mobile: {phone}", "the number to call is {phone}",
-                  "for a call back use {phone}", "by phone I can be reached at {phone}", "phone - {phone}",
-                  "if you want to talk, dial {phone}", "dial {phone} to reach me", "my cell phone has the number {phone}",
-                  "give me a [call|ring] at {phone}", "the phone number in my account is {phone}", "under {phone} you get me on the line",
-                  "you have my number, {phone}", "I can be phoned on {phone}", "contact by phone: {phone}", "my line is {phone}",
-                  "reach me by telephone ({phone})", "{phone} - this is the number where you can call me", "call back number {phone}",
-                  "a quick call to {phone} is enough to reach me", "in case you prefer the telephone, my number is {phone}"],
-        "mail": ["my mail address is {mail}", "write to {mail}", "my account is {mail}", "e-mail: {mail}", "I am registered as {mail}",
-                 "{mail} is my [mail|e-mail] address", "my e-mail is {mail}", "[please|] mail me at {mail}", "send mail to {mail}",
-                 "you can write [to me|] at {mail}", "email: {mail}", "my email address: {mail}", "e-mail - {mail}",
-                 "the address of my account is {mail}", "I use {mail} as mail address", "my login is {mail}",
-                 "I [signed up|registered] with {mail}", "by mail I can be reached at {mail}", "answers reach me at {mail}",
-                 "answer to {mail}", "reply to {mail}", "[drop|send] me a line at {mail}", "my inbox is {mail}", "mail ({mail})",
-                 "for mail use {mail}", "{mail} is the address in my customer account", "the mail address you have for me is {mail}",
-                 "contact by mail: {mail}", "my account runs under {mail}", "I read my mail at {mail}", "an e-mail to {mail} finds me",
-                 "you know me under {mail}", "in your shop I log in as {mail}", "the account with the mail address {mail} is mine",
-                 "my mail address, {mail}, has not changed"],
-    },
-}
-FACTS["review"] = {
-    "date": FACTS["support"]["date"],
-    "amount": FACTS["support"]["amount"],
-    "city": FACTS["support"]["city"],
-}
-NAME = ["my name is {who}", "I am {who}", "this is {who} [speaking|writing|]", "{who} here", "name: {who}",
-        "customer: {who}", "{who} is my name", "I'm {who}", "written by {who}", "you are reading the words of {who}",
-        "I go by the name of {who}", "the name is {who}", "my full name: {who}", "{who} is who I am", "[hello|hi], {who} here",
-        "here is {who}", "it's {who}", "this message comes from {who}", "{who} is writing to you", "{who} wrote this",
-        "I, {who}, am writing this [myself|]", "yours truly is {who}", "let me introduce myself: {who}",
-        "[first of all|] I am called {who}", "people call me {who}", "sender: {who}", "author: {who}", "contact: {who}",
-        "the account is in the name of {who}", "I am a customer by the name of {who}", "you may [file|note] me under {who}",
-        "in your records I am {who}", "signed {who}", "name - {who}", "my name, for your records, is {who}"]
-SIGN = ["{who}", "[Best|Kind] regards, {who}", "[Regards|Greetings|Cheers], {who}", "Thanks, {who}", "Yours, {who}",
-        "Sincerely, {who}", "- {who}", "[Best|Many thanks], {who}", "Bye, {who}", "With kind regards {who}",
-        "Best wishes, {who}", "Warm regards, {who}", "All the best, {who}", "Yours [faithfully|sincerely], {who}",
-        "Yours truly, {who}", "Thank you, {who}", "[Take care|See you], {who}", "Respectfully, {who}",
-        "Have a [good|nice] day, {who}", "Greetings from {who}", "Signed, {who}", "Many greetings {who}", "Rgds {who}", "-- {who}",
-        "Until then, {who}"]
-GREET = ["Hello,", "Hi,", "Hi there,", "Dear team,", "Good morning,", "Dear sir or madam,", "Hey,", "To whom it may concern,",
-         "Hello support,", "Good evening,", "Good day,", "Hello everybody,",
-         "Dear support team,", "Hi team,", "Dear customer service,", "Good afternoon,", "Dear all,", "Hello there,", "Greetings,",
-         "Dear colleagues,", "Hi everyone,", "Hiya,", "Dear ladies and gentlemen,", "Hello again,"]
-OPENING = ["I hope you can help me", "I have a [problem|question|request]", "sorry to bother you", "I am writing to you because I am at a loss",
-           "this is the [second|third] time I write", "I [tried|looked at] your help pages first", "maybe you can help",
-           "I am a customer of yours [since {year2}|for years]", "let me tell you what happened", "here is my story",
-           "I would like to get in touch with you", "let me explain why I write", "I will keep it short",
-           "just a short message from me", "I don't know where to start", "please take a minute to read this",
-           "I never thought I would have to write this", "I found your address on your web site", "I do not write such messages often",
-           "I turn to you because [nobody else|nobody here] can help me", "could you [have a look at|look into] the following",
-           "allow me to tell you something", "this is my first [message|letter] to you", "once more I have to contact you",
-           "please forward this to the right [person|department]", "there is something I need to tell you",
-           "I wonder whether I am right here", "forgive me for writing so late",
-           "a [customer|regular customer] of yours writes to you today", "I have thought about it for a while before writing",
-           "first of all, a good start into the week", "the chat on your site was closed, so I write here",
-           "perhaps this is a case for your team", "what follows is all I know", "I have been coming to your shop since {year2}"]
-DISTRACT = ["I am on [holiday|a business trip] [next week|from {day}]", "my [wife|husband|brother|neighbour] [says|thinks] the same",
-            "the weather is [awful|lovely] today by the way", "I have been a loyal customer for {n} years", "my [sister|friend|colleague] recommended you",
-            "I looked in the help section but [found nothing|did not understand it]", "sorry for my [bad English|long message]",
-            "I am usually at home after {time}", "my neighbour has a key", "I already called on {day}", "we have {n} children and little time",
-            "I am writing from my phone", "it is not the first time", "a friend told me to write to you", "this is rather urgent for me",
-            "I hope this reaches the right person", "I took {n} photos", "you can see it in the attached picture", "I work in a small office with {n} people",
-            "last year everything was fine", "I read about it in a forum", "I have tried it {n} times", "it rained all {day} here",
-            "your last reply was on {day}", "my old one lasted {n} years",
-            "my son is good with such things, but he is away", "I am [retired|a student] and have a lot of time",
-            "I share the flat with {n} other people", "we are about to move house", "my dog barks at every van",
-            "excuse the typing errors, my keyboard is small", "I do not like long letters either", "the whole family is waiting",
-            "my parents are [visiting|staying with us] until {day}", "I heard you have a new office", "on {day} I am out of the house",
-            "my boss already asked me about it", "it was meant for my [mother|daughter|nephew]", "I am no expert",
-            "I showed it to {n} friends", "I write this during my lunch break", "a colleague at work laughed about it",
-            "you may quote me on this", "I have a tracking app for everything", "the man on the hotline was friendly",
-            "[maybe|perhaps] I am just too old for this", "the instructions have {n} pages", "I usually buy such things in town",
-            "I kept all the papers", "it took me {n} minutes to find this form", "my birthday is next week",
-            "I had to look up how to spell that", "I do not use social media", "in the evening I am easier to reach",
-            "on {day} we had guests", "the kids are asleep at last", "the neighbours have the same one", "I even asked a professional",
-            "this is all I can say for the moment", "I am sitting in the train right now",
-            "my English teacher would not be proud of this message", "I grew up with your brand", "the cat slept through all of it",
-            "our street is hard to find", "I work night shifts this month", "I saw your advert on television",
-            "I made a list with {n} points", "we laughed about it at first", "please excuse my tone",
-            "nothing else has changed in our house", "my glasses are broken, so I type slowly",
-            "I waited until {time} before I sat down to write", "some of my friends are customers too",
-            "I used to work in a shop myself", "I slept badly because of it"]
-CLOSE_LINE = ["thank you", "thanks in advance", "I look forward to your answer", "waiting for your reply", "have a nice day",
-              "thanks for your help", "I hope to hear from you soon", "many thanks", "please answer soon", "all the best",
-           "until soon", "I am grateful for any help", "thank you very much", "thanks a lot", "I count on you",
-           "thank you for your time", "thank you for reading this", "I await your answer", "looking forward to hearing from you",
-           "that is all from me", "have a good [week|weekend]", "a short reply would be nice", "thanks and bye",
-           "hoping for a quick answer", "I appreciate your effort"]
-
-
-# The lines of a form.
-LABELLED = {"who": ["Name", "Customer", "From", "Client"], "order": ["Order", "Order number", "Order no"],
-            "date": ["Date", "Order date", "Ordered on"], "product": ["Product", "Item", "Article"],
-            "amount": ["Amount", "Price", "Paid"], "city": ["City", "Town"], "phone": ["Phone", "Tel"],
-            "mail": ["E-mail", "Mail"]}
 
 
 class Writer:
@@ -416,61 +250,6 @@ def topics_of(family):
     return [t for t in TOPICS.values() if t.family == family]
 
 
-INCIDENT_FACTS = {
-    "ticket": ["ticket {ticket}", "tracked as ticket {ticket}", "[the|] ticket [number|] is {ticket}", "see ticket {ticket}", "ticket no. {ticket} was opened",
-               "{ticket} is the ticket number", "there is a ticket for it, {ticket}", "ticket: {ticket}", "ticket #{ticket}",
-               "ticket ID {ticket}", "[filed|logged] under ticket {ticket}", "more in ticket {ticket}", "we follow it in ticket {ticket}",
-               "all details are in ticket {ticket}", "the ticket in the tracker has the number {ticket}", "notes go into ticket {ticket}",
-               "a ticket ({ticket}) exists", "I opened ticket {ticket} for it", "the tracker calls it ticket {ticket}",
-               "cf. ticket {ticket}", "{ticket} - ticket in our queue", "the number of the ticket: {ticket}",
-               "please use ticket {ticket} for comments", "recorded in the ticket system as {ticket}",
-               "ticket number {ticket} [belongs to this|is ours]"],
-    "date": ["it happened on {date}", "date: {date}", "noticed on {date}", "on {date}", "the day was {date}",
-             "it was {date}", "{date} was the day it happened", "day: {date}", "day of the incident: {date}",
-             "date of the incident {date}", "the incident took place on {date}", "occurred on {date}", "[first|] observed on {date}",
-             "reported on {date}", "the trouble dates from {date}", "all this was on {date}", "the log is from {date}",
-             "it came up on {date}", "({date})", "we saw it on {date}", "the problem [arose|appeared] on {date}", "it hit us on {date}",
-             "when: {date}", "dated {date}", "entry of {date}"],
-    "time": ["[it|the trouble] started at {time}", "first alert at {time}", "seen since {time}", "time: {time}", "the alarm came at {time}",
-             "{time}: first sign of trouble", "at {time} [it began|it all began]", "start: {time}", "start of the incident: {time}",
-             "since {time} we see it", "the pager went off at {time}", "began at {time}", "it has been going on since {time}",
-             "noticed at {time}", "the clock said {time} when it started", "the first report came in at {time}", "from {time} on",
-             "onset {time}", "paged at {time}", "it was {time} when the alert fired", "monitoring raised the alarm at {time}",
-             "the first error is from {time}", "the graphs change at {time}", "started around {time}",
-             "up to {time} all was normal, then it started"],
-    "host": ["affected host: {host}", "the machine is {host}", "host {host}", "it concerns {host}", "seen on {host}",
-                "{host} is affected", "{host} is the machine in question", "[server|machine]: {host}", "the server is called {host}",
-                "on host {host}", "the box is {host}", "it happens on {host}", "only {host} [shows it|is affected]",
-                "the trouble is on {host}", "we are talking about {host}", "the name of the host is {host}", "node {host}",
-                "the node concerned is {host}", "hostname {host}", "all of this is on {host}", "the affected server ({host}) is ours",
-                "the logs are from {host}", "found on {host}", "where: {host}", "look at {host}"],
-    "version": ["running version {version}", "version: {version}", "we run {version} there", "the version is {version}", "software version {version}",
-                "{version} is the version there", "it runs {version}", "release {version}", "release: {version}",
-                "the installed version is {version}", "we are on version {version}", "version {version} is installed",
-                "deployed version: {version}", "the build is {version}", "build {version}", "the release in use is {version}",
-                "it is still on version {version}", "it says version {version} in the footer", "current version {version}",
-                "version in use: {version}", "at the moment {version} is deployed", "this is with version {version}",
-                "seen with release {version}", "the package has version {version}", "version ({version}) as rolled out"],
-}
-INCIDENT_NAME = ["reported by {who}", "{who} is on call", "on-call: {who}", "{who} reports", "author: {who}", "written by {who}", "noted by {who}",
-                 "{who} from the {team} noticed it", "{who} took the call", "on duty: {who}",
-                 "{who} wrote this entry", "{who} is on duty", "reporter: {who}", "noticed by {who}", "found by {who}", "{who} saw it first",
-                 "{who} was paged", "{who} raised the alarm", "the report comes from {who}", "entry by {who}", "this note is by {who}",
-                 "shift lead {who} reports", "signed {who}", "operator: {who}", "{who} (on call) took this down"]
-INCIDENT_NOISE = ["customers have [not noticed|noticed] it", "the {team} has been informed", "no data was lost", "the dashboard is red", "monitoring sent {n2} alerts",
-                  "we had the same in {month}", "a second look is planned for {day}", "first checks found nothing", "the phone does not stop ringing",
-                  "{n} customers called", "the runbook did not help", "it comes and goes", "coffee is low as well", "everything else is normal",
-                  "the cause is not known yet", "status page updated", "impact is small so far", "{person2} is looking at the graphs",
-                  "nobody has touched anything today", "the night shift left no notes", "the call with the {team} lasts until noon",
-                  "a chat room has been set up", "the vendor has been told", "we keep an eye on it", "similar tickets exist from {month}",
-                  "{n} colleagues have joined the call", "no change was planned for today", "the intern found it by chance",
-                  "the weekly review is on {day}", "users abroad report nothing", "this has been quiet since {month}",
-                  "a post-mortem will follow", "screenshots are in the channel", "we have seen worse", "the {team} is in another meeting",
-                  "{n2} messages in the channel so far", "severity is set to {n}", "the on-call laptop needed an update first",
-                  "nothing in the change calendar", "more as soon as we know it", "the test system looks normal",
-                  "the handover was at the usual time", "somebody made popcorn"]
-
-
 def ops_text(rng, split, topic=None, full=None):
     """A note that an operator wrote about an incident."""
     topic = topic or rng.choice(topics_of("ops"))
@@ -500,16 +279,6 @@ def ops_text(rng, split, topic=None, full=None):
         text = rng.choice(["Incident", "INCIDENT", "Incident note", "On-call log", "Status", "Alert"]) + rng.choice([": ", "\n", " - "]) + text
     rec.want = want.canon if has_want else None
     return done(rec, w, text, e, slots)
-
-
-LOG_NOISE = ["connection received from 10.0.{n}.{n2}", "checkpoint complete: wrote {big} buffers", "user session started", "GET /health 200 in {n} ms",
-             "reloading configuration", "worker {n} ready", "cache refreshed in {n2} ms", "heartbeat ok", "session {ticket} closed", "listening on port 80{n2}",
-             "request {ticket} done in {n2} ms", "started thread pool with {n} workers",
-             "scheduler tick {n2}", "loaded {n} plugins", "GET /index.html 200 in {n2} ms", "POST /api/items 201 in {n} ms",
-             "client 10.0.{n}.{n2} connected", "client 10.0.{n}.{n2} said goodbye", "metrics flushed, {big} points",
-             "configuration unchanged", "index scan finished, {big} rows", "starting cleanup of old sessions",
-             "cleanup done, {n2} entries removed", "keepalive sent to peer {n}", "job {ticket} finished in {n} s",
-             "accepted new client, id={ticket}", "compacted {n} segments in {n2} ms"]
 
 
 def log_text(rng, split, topic=None, full=None):
@@ -545,30 +314,6 @@ def log_text(rng, split, topic=None, full=None):
     return rec
 
 
-NEWS_LEAD = ["{city2}, {date} - ", "{city2} ({date}): ", "{city2} - ", "", "", "", "NEWS: ", "{date}. ", "{company2} News - ", "{day}: "]
-NEWS_WHO = ["{who} spoke for the [city|organisers|experts]", "{who}, who has watched it for years, gave an interview", "the [city|union|office] is led by {who}",
-            "{who} answered the questions of reporters", "questions were answered by {who}", "{who} has worked on this for {n} years",
-            "the words come from {who}, a local expert", "expert {who} commented on it", "{who} told reporters about it", "so far the account of {who}",
-            "this was made known by {who}", "{who} gave a statement", "the statement came from {who}",
-            "{who} [appeared|spoke] before the press", "reporters heard it from {who}", "{who} was the speaker of the day",
-            "according to {who}, who is close to the matter", "the spokesperson is {who}", "spokesperson {who} explained the matter",
-            "asked about it, {who} was ready to talk", "our paper reached {who} by phone", "in a radio interview {who} talked about it",
-            "{who} is the voice of the [group|office] in this", "it was {who} who informed the press", "in the studio sat {who}"]
-NEWS_NOISE = ["it was the [first|second] time in {n2} years", "the news came on {day}", "about {big} people were [present|affected]", "reactions on the street were mixed",
-              "details were not given", "more is expected [next week|in {month}]", "nobody was surprised", "local radio reported it first", "photos were shared on the web",
-              "in {city2} people talk of little else", "a report of {n2} pages was published", "last year it was different", "it began in {month}",
-              "many had waited for this", "{person2} had no comment", "the story made headlines abroad", "a press conference is planned for {day}",
-              "television crews were on the spot", "the mayor did not want to comment", "a crowd of {big} watched",
-              "it will be talked about for a long time", "the story goes back {n2} years", "a local blog wrote about it in {month}",
-              "questions remain", "the event had been expected since {month}", "some shook their heads",
-              "papers in {city2} put it on the front page", "an earlier report had been more cautious", "the mood was calm",
-              "the phones of the newsroom rang all {day}", "a final answer is not in sight", "more than {big} comments were posted",
-              "experts disagree on what it means", "{n2} pictures are in our gallery", "older people remember a similar case",
-              "the topic returns every {month}", "correspondents are on their way", "a first version of this text was shorter",
-              "others saw it differently", "social networks were full of it", "there was coffee for the waiting press",
-              "the details are to be published on {day}"]
-
-
 def news_text(rng, split, topic=None, full=None):
     topic = topic or rng.choice(topics_of("news"))
     w, e, slots, rec = start(rng, split, "news", "news", topic, "news", "The report", full)
@@ -591,26 +336,6 @@ def news_text(rng, split, topic=None, full=None):
     text = expand(rng.choice(NEWS_LEAD), rng, slots) + text
     rec.want = want.canon if has_want else None
     return done(rec, w, text, e, slots)
-
-
-MAIL_OPEN = ["I hope you are well", "a short note [from me|]", "just a quick word", "thanks for your last mail", "as discussed on {day}", "I want to let you know the following",
-             "it was good to see you on {day}", "one thing before the weekend",
-                "hope all is well with you", "sorry for the late mail", "I am back at my desk", "quick update from my side",
-                "just so that everybody knows", "following up on our talk on {day}", "please take note", "before I forget it",
-                "I have some news for you", "I hope you had a good start into the week", "this will only take a minute",
-                "as you may have heard already"]
-MAIL_NOISE = ["the coffee machine works again", "lunch on {day} was nice", "I am in the office until {time}", "my phone is {phone}", "the minutes are attached", "{person2} knows about it",
-              "I also told the {team}", "let us talk on {day}", "the train was late again", "I copied {person3}", "see the attached file", "the numbers of {month} look fine",
-              "we talked about it in {month}", "it is quiet here today", "my desk is now on floor {n}", "say hello to {first3}", "the plants need water", "next week is busy",
-              "the lift is being repaired", "somebody left an umbrella in the hall", "there is cake in the kitchen",
-              "my calendar is up to date", "I am on the train and have bad reception", "the {team} sits next door now",
-              "{person2} sends regards", "the heating is fine again", "I am working from home on {day}", "my screen is still too small",
-              "the window in room {n} does not close", "I put a copy on the shared drive", "there are {n} of us in the office today",
-              "the new carpet smells", "parking is difficult this week", "I will be brief", "we had a good laugh in the {team}",
-              "the summer party was fun", "this mail has no attachment", "I talked to {person3} in the corridor",
-              "the {month} newsletter is out", "my other mails can wait", "someone borrowed my stapler", "the canteen has soup today",
-              "the new printer is on floor {n}", "feel free to stop by", "{first3} brought biscuits", "I have {n} more mails to write",
-              "the clocks in the hall are wrong", "no need to print this"]
 
 
 def office_text(rng, split, topic=None, full=None):
@@ -643,30 +368,6 @@ def office_text(rng, split, topic=None, full=None):
         top += rng.choice(["To: all\n", "To: " + slots["person2"] + "\n", ""]) + "Subject: " + rng.choice(["Short note", "Question", "FYI", "Please read", "News", "This week", "Update"]) + "\n"
     rec.want = want.canon if has_want else None
     return done(rec, w, (top + "\n" if top else "") + text, e, slots)
-
-
-ACTIONS = ["write the report", "call the supplier", "book the room", "check the numbers", "update the page", "order new chairs", "test the release", "prepare the slides",
-           "talk to the client", "clean up the list", "find a date", "review the text", "fix the link", "collect the receipts", "invite the guests", "train the new colleague",
-           "draw the plan", "read the contract", "count the stock", "answer the letter", "paint the wall", "measure the speed", "translate the manual", "send the invitation", "close the old account",
-           "rent a van", "repair the door", "sort the samples", "compare the offers", "phone the landlord", "design the poster",
-           "record the video", "scan the forms", "renew the licence", "edit the handbook", "pack the boxes", "set up the server",
-           "water the plants", "sign the form", "choose a caterer", "sketch the logo", "pay the deposit", "import the data",
-           "tidy the cellar", "interview the candidate", "install the lamp", "copy the keys", "rewrite the summary",
-           "label the shelves", "correct the map"]
-ACTION_LINE = ["{p} [will|is going to] {a}", "{p}: {a}", "{p} has to {a}", "action for {p}: {a}", "{p} promised to {a}", "{p} agreed to {a}", "task of {p}: {a}", "to {a} is the task of {p}",
-               "{p} takes it on to {a}", "{p} should {a}",
-               "{p} is to {a}", "{p} volunteered to {a}", "{p} was asked to {a}", "{p} offered to {a}", "{p} wants to {a}", "{p} must {a}",
-               "{p} needs to {a}", "{p} is responsible and will {a}", "it is up to {p} to {a}", "it falls to {p} to {a}",
-               "[we agreed|agreed] that {p} will {a}", "we [asked|told] {p} to {a}", "the job of {p} is to {a}", "[todo|to do] {p}: {a}",
-               "{p} -> {a}", "{a} ({p})", "next step for {p}: {a}", "{p} has been given the task to {a}", "{p} [is ready|is happy] to {a}",
-               "we rely on {p} to {a}"]
-ACTION_ASK = ["Who will {a}?", "Who has to {a}?", "Who should {a}?", "Who is going to {a}?", "Whose task is it to {a}?",
-              "Who is to {a}?", "Who takes care of it to {a}?", "Who was given the task to {a}?", "Who is supposed to {a}?",
-              "Who needs to {a}?", "Whose job is it to {a}?", "Who is responsible to {a}?", "Which person will {a}?", "Who must {a}?",
-              "Who agreed to {a}?", "Which person has to {a}?", "Whom did they ask to {a}?"]
-DUE = [" by {d}", " until {d}", " before {d}", " ({d})",
-       " no later than {d}", " by {d} at the latest", " (due {d})", ", deadline {d}", ", due on {d}", " - due {d}",
-       ", to be done by {d}", " (until {d})"]
 
 
 def meeting_text(rng, split, topic=None, full=None):
@@ -733,6 +434,31 @@ def everyday_text(rng, split, topic=None, full=None):
     if rng.random() < 0.2:
         others.append(w.say(NAME, slots))
     return done(rec, w, w.join(order_parts(rng, first, others)), e, slots)
+
+
+def short_text(rng, split, topic):
+    """One sentence on a topic, now and then with one beside the point."""
+    w, e, slots, rec = start(rng, split, topic.family, "short", topic, None, None, False)
+    issue = rng.choice(topic.issues)
+    parts = [w.say(issue.wordings, slots)]
+    if rng.random() < 0.25:
+        parts.insert(rng.randrange(2), w.say(DISTRACT, slots))
+    return done(rec, w, w.join(parts), e, slots)
+
+
+def short_review(rng, split, sentiment):
+    """A verdict, or a remark on one aspect."""
+    import opinions
+    category = rng.choice(list(lexicon.THINGS))
+    w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, category)
+    e["thing"] = rng.choice(lexicon.THINGS[category])
+    dict.__setitem__(slots, "thing", OPEN + e["thing"] + CLOSE)
+    column = {"positive": 1, "negative": 2, "neutral": 3}[sentiment]
+    parts = [w.say(opinions.VERDICT[sentiment] if rng.random() < 0.6 else rng.choice(list(opinions.ASPECTS.values()))[column], slots)]
+    if rng.random() < 0.25:
+        parts.insert(rng.randrange(2), w.say(opinions.USES, slots))
+    rec.sentiment = sentiment
+    return done(rec, w, w.join(parts), e, slots)
 
 
 def review_text(rng, split, sentiment=None, full=None):
@@ -805,19 +531,6 @@ def word_text(rng, split):
     e["w"] = word
     rec.text = " ".join(sentence(expand(pick(MENTION, rng, split), rng, e)) for _ in range(rng.choice([1, 1, 2])))
     return rec
-
-
-MENTION = ["{first} told me about the {w}", "[yesterday|today] it was all about the {w}", "we talked about the {w} [for {n} hours|on {day}]", "a picture of a {w} hangs on the wall",
-           "{first} likes the {w} [best|a lot]", "have you ever seen a {w} [in {city}|like this]?", "on page {n2} there is a {w}", "the word of the day is {w}", "in {city} I saw a {w}",
-           "{first} has [drawn|bought|found] a {w}", "[please|] write something about the {w}", "the {w} is what {first} wanted to see", "my first thought was: {w}", "a {w} again [and again|]",
-           "{who} asked for a {w}", "what do you know about the {w}?", "the title of the story is the {w}", "there was a {w} in the dream of {first}", "next to it stood the word {w}", "for {first} it must be a {w}",
-           "the child pointed at the {w}", "we spent [all|half] of {day} with the {w}", "{first} dreams of a {w}",
-           "nobody expected the {w}", "there is a chapter about the {w}", "the {w} was [mentioned|named] {n} times",
-           "in the photo you can see a {w}", "a book about the {w} lies on the table", "{who} gave a talk about the {w}",
-           "is that really a {w}?", "without the {w} it would not be the same", "{first} prefers the {w}",
-           "the guide in {city} explained the {w} [to us|]", "the first thing on the list is the {w}", "everybody looked at the {w}",
-           "someone wrote {w} on the board", "can you describe a {w}?", "{first} asked whether there was a {w}",
-           "the film on {day} showed a {w}", "let us begin with the {w}"]
 
 
 # Short passages about a thing, with several facts each: for questions.

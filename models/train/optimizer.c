@@ -71,37 +71,67 @@ adam(real *restrict w, real *restrict g, real *restrict m, real *restrict v, siz
 	}
 }
 
+/* Segment "index" of all matrices, or false. */
+static bool
+find_segment(model *m, int index, size_t *at, int *out, int *in)
+{
+	for (int i = 0; i < m->config.layers * LAYER_MATRICES; i++)
+	{
+		const matrix *x = model_matrix(m, i);
+
+		if (index < x->segments)
+		{
+			int			start = index > 0 ? x->segment_end[index - 1] : 0;
+
+			*at = x->at + (size_t) start * x->in;
+			*out = x->segment_end[index] - start;
+			*in = x->in;
+			return true;
+		}
+		index -= x->segments;
+	}
+	return false;
+}
+
 void
 optimizer_step(optimizer *o, model *m, real *grad, double clip, step_rates rates, int part, int parts)
 {
+	static _Thread_local real *scratch;
 	double		rate = rates.rate / (1 - pow(BETA1, (double) o->steps));
 	double		correction = 1 / (1 - pow(BETA2, (double) o->steps));
 	size_t		from = m->n_params * part / parts;
 	size_t		to = m->n_params * (part + 1) / parts;
 	int			matrices = m->config.layers * LAYER_MATRICES;
-	size_t		at = from;
+	size_t		start = 0;
+	int			out;
+	int			in;
 
-	/* Matrices lie in order; what is between them does not decay. */
-	for (int i = 0; i <= matrices && at < to; i++)
+	/* Matrices lie in order; what is between them is AdamW's. */
+	for (int i = 0; i <= matrices; i++)
 	{
 		const matrix *x = i < matrices ? model_matrix(m, i) : NULL;
-		size_t		start = x ? x->at : m->n_params;
-		size_t		end = x ? x->at + (size_t) x->out * x->in : m->n_params;
+		size_t		end = x ? x->at : m->n_params;
+		size_t		first = start > from ? start : from;
+		size_t		last = end < to ? end : to;
 
-		if (start > to)
-			start = to;
-		if (end > to)
-			end = to;
-		if (start > at)
-		{
-			adam(m->param + at, grad + at, o->first + at, o->second + at, start - at, clip, rate, correction, 1);
-			at = start;
-		}
-		if (end > at)
-		{
-			adam(m->param + at, grad + at, o->first + at, o->second + at, end - at, clip, rate, correction,
-				 1 - rates.rate * rates.decay);
-			at = end;
-		}
+		if (first < last)
+			adam(m->param + first, grad + first, o->first + first, o->second + first, last - first, clip, rate, correction, 1);
+		if (x)
+			start = x->at + (size_t) x->out * x->in;
 	}
+	if (scratch == NULL)
+	{
+		size_t		most = 0;
+
+		for (int i = 0; i < matrices; i++)
+		{
+			const matrix *x = model_matrix(m, i);
+
+			if ((size_t) x->out * x->in > most)
+				most = (size_t) x->out * x->in;
+		}
+		scratch = mm_alloc(sizeof(real) * 4 * most);
+	}
+	for (size_t at; find_segment(m, atomic_fetch_add(&o->next, 1), &at, &out, &in);)
+		muon_step(m->param + at, grad + at, o->first + at, out, in, clip, rates, scratch);
 }

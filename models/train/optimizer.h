@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * optimizer.h
- *	  AdamW and the two-phase schedule.
+ *	  The optimizers and the two-phase schedule.
  *
  * models/train/optimizer.h
  *
@@ -10,6 +10,8 @@
 #ifndef TRAIN_OPTIMIZER_H
 #define TRAIN_OPTIMIZER_H
 
+#include <stdatomic.h>
+
 #include "model.h"
 
 typedef struct optimizer
@@ -17,6 +19,7 @@ typedef struct optimizer
 	real	   *first;			/* [n_params], mean of gradients */
 	real	   *second;			/* [n_params], mean of their squares */
 	int64_t		steps;
+	atomic_int	next;			/* first segment of a matrix that no thread has taken in this step */
 } optimizer;
 
 /* What the schedule wants at one point of a stage. */
@@ -37,6 +40,12 @@ extern step_rates schedule(double progress, double warmup, double peak, double d
 
 /* Sum of squares of a range. */
 extern double sum_of_squares(const real *x, size_t first, size_t last);
+
+/*
+ * muon.c: one step of a matrix; clears its gradient.  scratch: 2 * out * in +
+ * 2 * min(out, in)^2 numbers
+ */
+extern void muon_step(real *w, real *g, real *momentum, int out, int in, double clip, step_rates rates, real *scratch);
 
 /* One step for part of the parameters; clears their gradient. */
 extern void optimizer_step(optimizer *o, model *m, real *grad, double clip, step_rates rates, int part, int parts);

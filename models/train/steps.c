@@ -231,6 +231,7 @@ update(trainer *tr, step_rates rates, pass_result *result)
 	tr->clip = norm > CLIP_NORM ? CLIP_NORM / norm : 1;
 	tr->rates = rates;
 	tr->optimizer.steps++;
+	tr->optimizer.next = 0;
 	workers_run(tr, job_update);
 	workers_run(tr, job_prepare);
 

@@ -447,8 +447,8 @@ main(int argc, char **argv)
 {
 	static trainer tr = {
 		.stage = {
-			{"pretrain", "pretrain.bin", "valid_pretrain.bin", 1, 1024, 12e6, 5e-3, 0.1, 0, 0},
-			{"sft", "sft.bin", "valid_sft.bin", 1, 2048, 50e6, 3e-3, 0.1, 0.5, 4},
+			{"pretrain", "pretrain.bin", "valid_pretrain.bin", 1, 1024, 12e6, 3e-3, 0.1, 0, 0},
+			{"sft", "sft.bin", "valid_sft.bin", 1, 2048, 50e6, 2e-3, 0.1, 0.5, 4},
 			{"dpo", "dpo.bin", "valid_sft.bin", 2, 2048, 1e6, 1e-4, 0, 0.5, 0},
 		},
 		.threads = 2,

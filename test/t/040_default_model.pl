@@ -13,13 +13,13 @@ use Test::More;
 
 my $eval = dirname(dirname(__FILE__)) . '/eval';
 my %bars = (
-	classify => 20,
-	sentiment => 45,
-	summary => 7,
-	question => 40,
-	field => 50,
+	classify => 32,
+	sentiment => 60,
+	summary => 10,
+	question => 55,
+	field => 62,
 	embed => 12,
-	postgres => 45);
+	postgres => 60);
 
 my $node = start_server('model');
 my $scores = $node->safe_psql('postgres',
