@@ -629,7 +629,7 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
  * int8 matrices.  The unsigned operand is w + 128, which is w with its sign bit
  * turned over; the surplus is 128 times the sum of the other operand.
  */
-#define INT8_TOKENS 8
+#define INT8_TOKENS 4
 #define INT8_PREFETCH_BYTES 2048
 
 /* Writes the outputs of one group for one token, from sums modulo 2^32. */
@@ -722,100 +722,91 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 	if (n_tokens > t) \
 	{ \
 		const int8_t *xt = x + 2 * t * stride + b * BN_INT8_COLS; \
-		high##t = _mm512_dpbusd_epi32(high##t, tile, spread(xt)); \
-		low##t = _mm512_dpbusd_epi32(low##t, tile, spread(xt + stride)); \
+		__m512i		xh = spread(xt); \
+		__m512i		xl = spread(xt + stride); \
+		high##t##0 = _mm512_dpbusd_epi32(high##t##0, tile0, xh); \
+		high##t##1 = _mm512_dpbusd_epi32(high##t##1, tile1, xh); \
+		low##t##0 = _mm512_dpbusd_epi32(low##t##0, tile0, xl); \
+		low##t##1 = _mm512_dpbusd_epi32(low##t##1, tile1, xl); \
 	}
 #define STORE_TOKEN(t) \
 	if (n_tokens > t) \
-		store_int8(y + t * ldy, high##t, low##t, surplus[t], row_scale, x_scale[t], n_rows)
+	{ \
+		store_int8(y + t * ldy, high##t##0, low##t##0, surplus[t], row_scale, x_scale[t], n_rows); \
+		if (n_rows > BN_TILE_ROWS) \
+			store_int8(y + t * ldy + BN_TILE_ROWS, high##t##1, low##t##1, surplus[t], \
+					   row_scale + BN_TILE_ROWS, x_scale[t], n_rows - BN_TILE_ROWS); \
+	}
 
-/* One group, n_tokens tokens */
+/* Two groups (w1 is w0 if there is one), n_tokens tokens */
 static INLINE void
-int8_tile(float *y, size_t ldy, const int8_t *w, size_t n_blocks, const float *row_scale,
-		  const int8_t *x, size_t stride, const float *x_scale, const int32_t *surplus,
-		  const int n_tokens, int n_rows)
+int8_pair(float *y, size_t ldy, const int8_t *w0, const int8_t *w1, size_t n_blocks,
+		  const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
+		  const int32_t *surplus, const int n_tokens, int n_rows)
 {
 	__m512i		flip = _mm512_set1_epi8((char) 0x80);
-	__m512i		high0 = _mm512_setzero_si512();
-	__m512i		high1 = high0,
-				high2 = high0,
-				high3 = high0,
-				high4 = high0,
-				high5 = high0,
-				high6 = high0,
-				high7 = high0,
-				low0 = high0,
-				low1 = high0,
-				low2 = high0,
-				low3 = high0,
-				low4 = high0,
-				low5 = high0,
-				low6 = high0,
-				low7 = high0;
+	__m512i		high00 = _mm512_setzero_si512();
+	__m512i		high01 = high00,
+				high10 = high00,
+				high11 = high00,
+				high20 = high00,
+				high21 = high00,
+				high30 = high00,
+				high31 = high00,
+				low00 = high00,
+				low01 = high00,
+				low10 = high00,
+				low11 = high00,
+				low20 = high00,
+				low21 = high00,
+				low30 = high00,
+				low31 = high00;
 
 	for (size_t b = 0; b < n_blocks; b++)
 	{
-		__m512i		tile = _mm512_xor_si512(_mm512_loadu_si512(w + b * BN_TILE_BYTES), flip);
+		__m512i		tile0 = _mm512_xor_si512(_mm512_loadu_si512(w0 + b * BN_TILE_BYTES), flip);
+		__m512i		tile1 = _mm512_xor_si512(_mm512_loadu_si512(w1 + b * BN_TILE_BYTES), flip);
 
-		_mm_prefetch((const char *) w + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
+		_mm_prefetch((const char *) w0 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
+		_mm_prefetch((const char *) w1 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
 		STEP_TOKEN(0);
 		STEP_TOKEN(1);
 		STEP_TOKEN(2);
 		STEP_TOKEN(3);
-		STEP_TOKEN(4);
-		STEP_TOKEN(5);
-		STEP_TOKEN(6);
-		STEP_TOKEN(7);
 	}
 	STORE_TOKEN(0);
 	STORE_TOKEN(1);
 	STORE_TOKEN(2);
 	STORE_TOKEN(3);
-	STORE_TOKEN(4);
-	STORE_TOKEN(5);
-	STORE_TOKEN(6);
-	STORE_TOKEN(7);
 }
 
 #undef STEP_TOKEN
 #undef STORE_TOKEN
 
-/* One group, the first INT8_TOKENS of n_tokens tokens, or all */
+/* Two groups, the first INT8_TOKENS of n_tokens tokens, or all */
 static void
-int8_tokens(float *y, size_t ldy, const int8_t *w, size_t n_blocks, const float *row_scale,
-			const int8_t *x, size_t stride, const float *x_scale, const int32_t *surplus,
-			int n_tokens, int n_rows)
+int8_tokens(float *y, size_t ldy, const int8_t *w0, const int8_t *w1, size_t n_blocks,
+			const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
+			const int32_t *surplus, int n_tokens, int n_rows)
 {
-#define TILE(n) \
-	int8_tile(y, ldy, w, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
+#define PAIR_OF(n) \
+	int8_pair(y, ldy, w0, w1, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
 	switch (n_tokens)
 	{
 		case 1:
-			TILE(1);
+			PAIR_OF(1);
 			break;
 		case 2:
-			TILE(2);
+			PAIR_OF(2);
 			break;
 		case 3:
-			TILE(3);
-			break;
-		case 4:
-			TILE(4);
-			break;
-		case 5:
-			TILE(5);
-			break;
-		case 6:
-			TILE(6);
-			break;
-		case 7:
-			TILE(7);
+			PAIR_OF(3);
 			break;
 		default:
-			TILE(INT8_TOKENS);
+			PAIR_OF(INT8_TOKENS);
 			break;
 	}
-#undef TILE
+#undef PAIR_OF
 }
 
 static void
@@ -851,12 +842,20 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 		for (int t = 0; t < n; t++)
 			surplus[t] = int8_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
 
-		/* a group stays in the cache for all tokens of the chunk */
-		for (g = group_begin; g < group_end; g++)
+		/* a pair of groups stays in the cache for all tokens of the chunk */
+		for (g = group_begin; g < group_end; g += PAIR)
+		{
+			const int8_t *w0 = w + g * group_bytes;
+			bool		has_second = g + 1 < group_end;
+			int			n_rows = rows - g * BN_TILE_ROWS;
+
+			if (!has_second && n_rows > BN_TILE_ROWS)
+				n_rows = BN_TILE_ROWS;
 			for (int t = 0; t < n; t += INT8_TOKENS)
-				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes, n_blocks,
-							row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
-							x_scale + t0 + t, surplus + t, n - t, rows - g * BN_TILE_ROWS);
+				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w0, has_second ? w0 + group_bytes : w0,
+							n_blocks, row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
+							x_scale + t0 + t, surplus + t, n - t, n_rows);
+		}
 	}
 }
 
