@@ -563,6 +563,16 @@ many_tokens(int32_t *sums, const uint8_t *w0, const uint8_t *w1, size_t n_blocks
 	}
 }
 
+/*
+ * How far apart the two groups of a pair are: each half of the groups is a
+ * stream of its own, in which what is asked for ahead is what comes next.
+ */
+static INLINE int
+pair_step(int group_begin, int group_end)
+{
+	return (group_end - group_begin + PAIR - 1) / PAIR;
+}
+
 static void
 ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w_scale,
 			 int group_begin, int group_end,
@@ -590,14 +600,15 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 	for (int t0 = 0; t0 < n_tokens; t0 += CHUNK_TOKENS)
 	{
 		int			n = n_tokens - t0 < CHUNK_TOKENS ? n_tokens - t0 : CHUNK_TOKENS;
+		int			step = pair_step(group_begin, group_end);
 
-		for (int g = group_begin; g < group_end; g += PAIR)
+		for (int g = group_begin; g < group_begin + step; g++)
 		{
 			_Alignas(64) int32_t sums[CHUNK_TOKENS * PAIR_ROWS];
 
 			/* a last group without a second is its own second */
 			const uint8_t *w0 = w + g * group_bytes;
-			const uint8_t *w1 = g + 1 < group_end ? w0 + group_bytes : w0;
+			const uint8_t *w1 = g + step < group_end ? w0 + step * group_bytes : w0;
 
 			memset(sums, 0, (size_t) n * PAIR_ROWS * sizeof(int32_t));
 			if (n <= 2 * TILE_TOKENS)
@@ -612,13 +623,13 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 				const bn_quant *it = &info[t0 + t];
 				float	   *out = y + (t0 + t) * ldy + g * BN_TILE_ROWS;
 
-				for (int k = 0; k < PAIR && g + k < group_end; k++)
+				for (int k = 0; k < PAIR && g + k * step < group_end; k++)
 				{
 					__m512i		sum = _mm512_load_si512(sums + t * PAIR_ROWS + k * BN_TILE_ROWS);
 
-					store_group(out + k * BN_TILE_ROWS,
+					store_group(out + k * step * BN_TILE_ROWS,
 								_mm512_sub_epi32(sum, _mm512_set1_epi32(it->sum)),
-								it->scale * w_scale, rows - (g + k) * BN_TILE_ROWS);
+								it->scale * w_scale, rows - (g + k * step) * BN_TILE_ROWS);
 				}
 			}
 		}
@@ -733,17 +744,18 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 	if (n_tokens > t) \
 	{ \
 		store_int8(y + t * ldy, high##t##0, low##t##0, surplus[t], row_scale, x_scale[t], n_rows); \
-		if (n_rows > BN_TILE_ROWS) \
-			store_int8(y + t * ldy + BN_TILE_ROWS, high##t##1, low##t##1, surplus[t], \
-					   row_scale + BN_TILE_ROWS, x_scale[t], n_rows - BN_TILE_ROWS); \
+		if (step_rows > 0) \
+			store_int8(y + t * ldy + step_rows, high##t##1, low##t##1, surplus[t], \
+					   row_scale + step_rows, x_scale[t], n_rows - step_rows); \
 	}
 
-/* Two groups (w1 is w0 if there is one), n_tokens tokens */
+/* Two groups, step_rows apart (0: there is only one), n_tokens tokens */
 static INLINE void
-int8_pair(float *y, size_t ldy, const int8_t *w0, const int8_t *w1, size_t n_blocks,
+int8_pair(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
 		  const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
 		  const int32_t *surplus, const int n_tokens, int n_rows)
 {
+	const int8_t *w1 = w0 + (size_t) (step_rows / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
 	__m512i		flip = _mm512_set1_epi8((char) 0x80);
 	__m512i		high00 = _mm512_setzero_si512();
 	__m512i		high01 = high00,
@@ -785,12 +797,12 @@ int8_pair(float *y, size_t ldy, const int8_t *w0, const int8_t *w1, size_t n_blo
 
 /* Two groups, the first INT8_TOKENS of n_tokens tokens, or all */
 static void
-int8_tokens(float *y, size_t ldy, const int8_t *w0, const int8_t *w1, size_t n_blocks,
+int8_tokens(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
 			const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
 			const int32_t *surplus, int n_tokens, int n_rows)
 {
 #define PAIR_OF(n) \
-	int8_pair(y, ldy, w0, w1, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
+	int8_pair(y, ldy, w0, step_rows, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
 	switch (n_tokens)
 	{
 		case 1:
@@ -837,25 +849,19 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 	for (int t0 = 0; t0 < n_tokens; t0 += CHUNK_TOKENS)
 	{
 		int			n = n_tokens - t0 < CHUNK_TOKENS ? n_tokens - t0 : CHUNK_TOKENS;
+		int			step = pair_step(group_begin, group_end);
 		int32_t		surplus[CHUNK_TOKENS];
 
 		for (int t = 0; t < n; t++)
 			surplus[t] = int8_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
 
 		/* a pair of groups stays in the cache for all tokens of the chunk */
-		for (g = group_begin; g < group_end; g += PAIR)
-		{
-			const int8_t *w0 = w + g * group_bytes;
-			bool		has_second = g + 1 < group_end;
-			int			n_rows = rows - g * BN_TILE_ROWS;
-
-			if (!has_second && n_rows > BN_TILE_ROWS)
-				n_rows = BN_TILE_ROWS;
+		for (g = group_begin; g < group_begin + step; g++)
 			for (int t = 0; t < n; t += INT8_TOKENS)
-				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w0, has_second ? w0 + group_bytes : w0,
-							n_blocks, row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
-							x_scale + t0 + t, surplus + t, n - t, n_rows);
-		}
+				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes,
+							g + step < group_end ? step * BN_TILE_ROWS : 0, n_blocks,
+							row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
+							x_scale + t0 + t, surplus + t, n - t, rows - g * BN_TILE_ROWS);
 	}
 }
 
