@@ -5,19 +5,13 @@ stands for, and looking up the one among the others.  Long texts with a single
 answer teach that slowly; here many short ones share one set of labels, and
 meanings of texts and of labels are asked for by themselves.
 """
-import opinions
 import tasks
 import texts
-from grammar import split_list
-from labels import SENTIMENT_LABELS
+from grammar import pick, split_list
 from ontology import THESAURUS, TOPICS
 
 NAME_TOPIC = ["What is the topic of the text?", "Name the topic of the text below.", "In a word or two: what is this about?", "Give the topic.", "Which subject does the text have?"]
 SAME_MEANING = ["What is another name for %s?", "Say it in other words: %s", "Which topic is meant by %s?", "%s is a name for what?"]
-
-
-def label(topic, rng, split):
-    return rng.choice(split_list(topic.labels, split))
 
 
 def distinct_topics(rng, n):
@@ -45,7 +39,7 @@ def sort_texts(rng, split):
     """Short texts sorted by topic."""
     chosen = distinct_topics(rng, rng.choice([2, 3, 3, 4, 4, 5, 6]))
     usual = rng.random() < 0.3
-    names = tasks.style([t.labels[0] if usual else label(t, rng, split) for t in chosen], rng)
+    names = tasks.style([t.labels[0] if usual else pick(t.labels, rng, split) for t in chosen], rng)
     if len({x.lower() for x in names}) < len(names):
         return None
     pairs = list(zip(chosen, names))
@@ -76,9 +70,7 @@ def sort_words(rng, split):
 
 def sort_moods(rng, split):
     """Short verdicts sorted by sentiment."""
-    i = 0 if rng.random() < 0.5 else rng.choice([j for j in range(len(SENTIMENT_LABELS["positive"])) if j % 5 != 4])
-    moods = ["positive", "negative"] + (["neutral"] if rng.random() < 0.5 else [])
-    names = tasks.style([SENTIMENT_LABELS[m][i] for m in moods], rng)
+    moods, names = tasks.mood_labels(rng, split, rng.random() < 0.5)
     items = []
     for _ in range(rng.choice([3, 4, 5, 6])):
         mood, name = rng.choice(list(zip(moods, names)))

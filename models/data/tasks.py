@@ -179,15 +179,20 @@ def table_labels(answer, table, rng, split):
     return make_set(rng, split, answer, [k for k in table if k != answer], lambda k: table[k], rng.choice([3, 4, 5, 6]))
 
 
-def sentiment_labels(rec, rng, split, three=None):
-    if three is None:
-        three = rec.sentiment == "neutral" or rng.random() < 0.5
+def mood_labels(rng, split, three):
+    """Moods and what they are called, which lie at one place of the lists."""
     names = SENTIMENT_LABELS
     i = rng.choice([j for j in range(len(names["positive"])) if (j % 5 == 4) == (split == HELD)])
     if rng.random() < 0.5:
         i = 0
     keys = ["positive", "negative"] + (["neutral"] if three else [])
-    labels = style([names[k][i] for k in keys], rng)
+    return keys, style([names[k][i] for k in keys], rng)
+
+
+def sentiment_labels(rec, rng, split, three=None):
+    if three is None:
+        three = rec.sentiment == "neutral" or rng.random() < 0.5
+    keys, labels = mood_labels(rng, split, three)
     right = labels[keys.index(rec.sentiment)]
     rng.shuffle(labels)
     return labels, right

@@ -2,6 +2,7 @@
 import re
 
 import lexicon
+import opinions
 from grammar import TRAIN, Slots, expand, pick, sentence, split_list
 from ontology import TOPICS, WANTS, WORDS
 from phrases import (ACTIONS, ACTION_ASK, ACTION_LINE, CLOSE_LINE, DISTRACT, DUE, FACTS, GREET,
@@ -446,15 +447,17 @@ def short_text(rng, split, topic):
     return done(rec, w, w.join(parts), e, slots)
 
 
+# Where the remarks of a mood are in an aspect.
+COLUMN = {"positive": 1, "negative": 2, "neutral": 3}
+
+
 def short_review(rng, split, sentiment):
     """A verdict, or a remark on one aspect."""
-    import opinions
     category = rng.choice(list(lexicon.THINGS))
     w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, category)
     e["thing"] = rng.choice(lexicon.THINGS[category])
     dict.__setitem__(slots, "thing", OPEN + e["thing"] + CLOSE)
-    column = {"positive": 1, "negative": 2, "neutral": 3}[sentiment]
-    parts = [w.say(opinions.VERDICT[sentiment] if rng.random() < 0.6 else rng.choice(list(opinions.ASPECTS.values()))[column], slots)]
+    parts = [w.say(opinions.VERDICT[sentiment] if rng.random() < 0.6 else rng.choice(list(opinions.ASPECTS.values()))[COLUMN[sentiment]], slots)]
     if rng.random() < 0.25:
         parts.insert(rng.randrange(2), w.say(opinions.USES, slots))
     rec.sentiment = sentiment
@@ -462,7 +465,6 @@ def short_review(rng, split, sentiment):
 
 
 def review_text(rng, split, sentiment=None, full=None):
-    import opinions
     sentiment = sentiment or rng.choice(["positive", "positive", "negative", "negative", "neutral"])
     category = rng.choice(list(lexicon.THINGS))
     w, e, slots, rec = start(rng, split, "review", "review", None, "review", "The customer", full, category)
@@ -475,7 +477,6 @@ def review_text(rng, split, sentiment=None, full=None):
     dict.__setitem__(slots, "thing", OPEN + thing + CLOSE)
     if e["product2"] == e["product"]:
         return review_text(rng, split, sentiment, full)
-    column = {"positive": 1, "negative": 2, "neutral": 3}
     aspects = rng.sample(list(opinions.ASPECTS), rng.choice([0, 1, 1, 1, 2, 2, 3]))
     rec.aspect = aspects[0] if len(aspects) == 1 else None
     said = []
@@ -483,7 +484,7 @@ def review_text(rng, split, sentiment=None, full=None):
     if len(aspects) >= 2 and sentiment != "neutral" and rng.random() < 0.4:
         contrast = aspects.pop()
     for a in aspects:
-        said.append(w.say(opinions.ASPECTS[a][column[sentiment]], slots))
+        said.append(w.say(opinions.ASPECTS[a][COLUMN[sentiment]], slots))
     if sentiment == "neutral" and len(aspects) >= 2 and rng.random() < 0.4:
         said[-2:] = [w.say(opinions.ASPECTS[aspects[-2]][1], slots) + ", but " + w.say(opinions.ASPECTS[aspects[-1]][2], slots)]
     verdict = w.say(opinions.VERDICT[sentiment], slots)
@@ -491,7 +492,7 @@ def review_text(rng, split, sentiment=None, full=None):
     for _ in range(n_verdicts - 1):
         said.append(w.say(opinions.VERDICT[sentiment], slots))
     if contrast:
-        other = w.say(opinions.ASPECTS[contrast][3 - column[sentiment]], slots)
+        other = w.say(opinions.ASPECTS[contrast][3 - COLUMN[sentiment]], slots)
         verdict = rng.choice(["%s, but all in all: %s", "although %s: %s", "%s, still %s", "%s. Nevertheless %s", "yes, %s, yet %s", "%s. Anyway, %s"]) % (other, verdict)
         rec.aspect = None
     elif aspects and n_verdicts == 1 and sentiment != "neutral" and rng.random() < 0.25:

@@ -28,7 +28,7 @@
 
 /* x[m][n], m <= n, to about the nearest matrix with orthogonal rows; a, b: [m][m], y: [m][n] */
 static void
-orthogonalize(real *restrict x, real *restrict y, real *restrict a, real *restrict b, int m, int n)
+orthogonalize(real *x, real *y, real *a, real *b, int m, int n)
 {
 	double		sum = sum_of_squares(x, 0, (size_t) m * n);
 	real		scale = 1 / (sqrt(sum) + 1e-7);

@@ -58,7 +58,7 @@ sum_of_squares(const real *x, size_t first, size_t last)
 
 static void
 adam(real *restrict w, real *restrict g, real *restrict m, real *restrict v, size_t n,
-	 real clip, real rate, real second_correction, real keep)
+	 real clip, real rate, real second_correction)
 {
 	for (size_t i = 0; i < n; i++)
 	{
@@ -66,7 +66,7 @@ adam(real *restrict w, real *restrict g, real *restrict m, real *restrict v, siz
 
 		m[i] = (real) BETA1 * m[i] + (real) (1 - BETA1) * d;
 		v[i] = (real) BETA2 * v[i] + (real) (1 - BETA2) * d * d;
-		w[i] = w[i] * keep - rate * m[i] / (sqrt(v[i] * second_correction) + (real) EPSILON);
+		w[i] -= rate * m[i] / (sqrt(v[i] * second_correction) + (real) EPSILON);
 		g[i] = 0;
 	}
 }
@@ -115,7 +115,7 @@ optimizer_step(optimizer *o, model *m, real *grad, double clip, step_rates rates
 		size_t		last = end < to ? end : to;
 
 		if (first < last)
-			adam(m->param + first, grad + first, o->first + first, o->second + first, last - first, clip, rate, correction, 1);
+			adam(m->param + first, grad + first, o->first + first, o->second + first, last - first, clip, rate, correction);
 		if (x)
 			start = x->at + (size_t) x->out * x->in;
 	}
