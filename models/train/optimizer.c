@@ -96,13 +96,14 @@ find_segment(model *m, int index, size_t *at, int *out, int *in)
 void
 optimizer_step(optimizer *o, model *m, real *grad, double clip, step_rates rates, int part, int parts)
 {
-	static _Thread_local real *scratch;
+	static _Thread_local muon_scratch *scratch;
 	double		rate = rates.rate / (1 - pow(BETA1, (double) o->steps));
 	double		correction = 1 / (1 - pow(BETA2, (double) o->steps));
 	size_t		from = m->n_params * part / parts;
 	size_t		to = m->n_params * (part + 1) / parts;
 	int			matrices = m->config.layers * LAYER_MATRICES;
 	size_t		start = 0;
+	size_t		at;
 	int			out;
 	int			in;
 
@@ -121,17 +122,18 @@ optimizer_step(optimizer *o, model *m, real *grad, double clip, step_rates rates
 	}
 	if (scratch == NULL)
 	{
-		size_t		most = 0;
+		int			size = 0;
+		int			side = 0;
 
-		for (int i = 0; i < matrices; i++)
+		for (int i = 0; find_segment(m, i, &at, &out, &in); i++)
 		{
-			const matrix *x = model_matrix(m, i);
+			int			shorter = out < in ? out : in;
 
-			if ((size_t) x->out * x->in > most)
-				most = (size_t) x->out * x->in;
+			size = out * in > size ? out * in : size;
+			side = shorter > side ? shorter : side;
 		}
-		scratch = mm_alloc(sizeof(real) * 4 * most);
+		scratch = muon_scratch_new(size, side);
 	}
-	for (size_t at; find_segment(m, atomic_fetch_add(&o->next, 1), &at, &out, &in);)
+	while (find_segment(m, atomic_fetch_add(&o->next, 1), &at, &out, &in))
 		muon_step(m->param + at, grad + at, o->first + at, out, in, clip, rates, scratch);
 }

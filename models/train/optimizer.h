@@ -42,10 +42,14 @@ extern step_rates schedule(double progress, double warmup, double peak, double d
 extern double sum_of_squares(const real *x, size_t first, size_t last);
 
 /*
- * muon.c: one step of a matrix; clears its gradient.  scratch: 2 * out * in +
- * 2 * min(out, in)^2 numbers
+ * muon.c: one step of a matrix; clears its gradient.  out and in are multiples
+ * of 32; the scratch is for matrices of up to "size" numbers, whose shorter
+ * side is up to "side".
  */
-extern void muon_step(real *w, real *g, real *momentum, int out, int in, double clip, step_rates rates, real *scratch);
+typedef struct muon_scratch muon_scratch;
+extern muon_scratch *muon_scratch_new(int size, int side);
+extern void muon_step(real *w, real *g, real *momentum, int out, int in, double clip, step_rates rates,
+					  muon_scratch *scratch);
 
 /* One step for part of the parameters; clears their gradient. */
 extern void optimizer_step(optimizer *o, model *m, real *grad, double clip, step_rates rates, int part, int parts);
