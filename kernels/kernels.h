@@ -181,10 +181,12 @@ typedef struct bn_kernels
 	/*
 	 * Scores of n_q queries against n_pos keys of one KV head:
 	 *   s[h * lds + p] = sum_i q[h * ldq + i] * k[p * ldk + i]	 (i < head_dim)
-	 * as a 16-lane sum.
+	 * as a 16-lane sum.  "next" is where the keys of a later call are, laid out
+	 * the same, or NULL: memory is asked for them meanwhile.
 	 */
 	void		(*attn_scores) (float *s, size_t lds, const float *q, size_t ldq, int n_q,
-								const uint16_t *k, size_t ldk, int n_pos, int head_dim);
+								const uint16_t *k, const uint16_t *next, size_t ldk,
+								int n_pos, int head_dim);
 
 	/*
 	 * In place: t[i] = s[i] * scale; e[i] = exp(t[i] - max t);
@@ -195,9 +197,11 @@ typedef struct bn_kernels
 	/*
 	 * Weighted sum of values, added to out, for increasing p:
 	 *   out[h * ldo + i] = fma(w[h * ldw + p], v[p * ldv + i], out[h * ldo + i])
+	 * next: as above, of values
 	 */
 	void		(*attn_values) (float *out, size_t ldo, const float *w, size_t ldw, int n_q,
-								const uint16_t *v, size_t ldv, int n_pos, int head_dim);
+								const uint16_t *v, const uint16_t *next, size_t ldv,
+								int n_pos, int head_dim);
 
 	/*
 	 * Rows of a dense matrix times activations, 16-lane sums:

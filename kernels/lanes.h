@@ -351,13 +351,93 @@ values_16(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
 	}
 }
 
+#if V_TOKENS == 4
+
+/*
+ * Four heads at 32 columns: a sum waits for its own addition before, so four
+ * of them do not keep the units busy.
+ */
+static INLINE void
+values_4x32(float *out, size_t ldo, const float *w, size_t ldw, const uint16_t *v, size_t ldv,
+			int n_pos)
+{
+	float	   *half = out + LANES;
+	v16			a0 = v_load(out);
+	v16			a1 = v_load(out + ldo);
+	v16			a2 = v_load(out + 2 * ldo);
+	v16			a3 = v_load(out + 3 * ldo);
+	v16			b0 = v_load(half);
+	v16			b1 = v_load(half + ldo);
+	v16			b2 = v_load(half + 2 * ldo);
+	v16			b3 = v_load(half + 3 * ldo);
+
+	for (int p = 0; p < n_pos; p++)
+	{
+		v16			x = v_load_half(v);
+		v16			y = v_load_half(v + LANES);
+		v16			w0 = v_set1(w[p]);
+		v16			w1 = v_set1(w[ldw + p]);
+		v16			w2 = v_set1(w[2 * ldw + p]);
+		v16			w3 = v_set1(w[3 * ldw + p]);
+
+		a0 = v_fma(w0, x, a0);
+		a1 = v_fma(w1, x, a1);
+		a2 = v_fma(w2, x, a2);
+		a3 = v_fma(w3, x, a3);
+		b0 = v_fma(w0, y, b0);
+		b1 = v_fma(w1, y, b1);
+		b2 = v_fma(w2, y, b2);
+		b3 = v_fma(w3, y, b3);
+		v += ldv;
+	}
+	v_store(out, a0);
+	v_store(out + ldo, a1);
+	v_store(out + 2 * ldo, a2);
+	v_store(out + 3 * ldo, a3);
+	v_store(half, b0);
+	v_store(half + ldo, b1);
+	v_store(half + 2 * ldo, b2);
+	v_store(half + 3 * ldo, b3);
+}
+
+#endif
+
+/*
+ * Asks memory for n_columns of rows that are needed soon.
+ * Called for a few lines at a time, between pieces of work: a core waits when
+ * it has asked for more lines than it can keep track of (some two dozen).
+ */
+static INLINE void
+ask_for(const uint16_t *rows, size_t ld, int n_rows, int n_columns)
+{
+	const int	line = 64 / sizeof(uint16_t);
+
+	for (int r = 0; r < n_rows; r++)
+		for (int i = 0; i < n_columns; i += line)
+			__builtin_prefetch(rows + (size_t) r * ld + i, 0, 3);
+}
+
 static INLINE void
 values_heads(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
-			 const uint16_t *v, size_t ldv, int n_pos, int head_dim)
+			 const uint16_t *v, const uint16_t *next, size_t ldv, int n_pos, int head_dim)
 {
-	int			i;
+	int			i = 0;
 
-	for (i = 0; i < whole(head_dim); i += LANES)
+	for (; i + 2 * LANES <= head_dim; i += 2 * LANES)
+	{
+		if (next != NULL)
+			ask_for(next + i, ldv, n_pos, 2 * LANES);
+#if V_TOKENS == 4
+		if (n_heads == 4)
+		{
+			values_4x32(out + i, ldo, w, ldw, v + i, ldv, n_pos);
+			continue;
+		}
+#endif
+		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, LANES, false);
+		values_16(out + i + LANES, ldo, w, ldw, n_heads, v + i + LANES, ldv, n_pos, LANES, false);
+	}
+	for (; i + LANES <= head_dim; i += LANES)
 		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, LANES, false);
 	if (i < head_dim)
 		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, head_dim - i, true);
@@ -365,18 +445,21 @@ values_heads(float *out, size_t ldo, const float *w, size_t ldw, const int n_hea
 
 static void
 attn_values(float *out, size_t ldo, const float *w, size_t ldw, int n_q,
-			const uint16_t *v, size_t ldv, int n_pos, int head_dim)
+			const uint16_t *v, const uint16_t *next, size_t ldv, int n_pos, int head_dim)
 {
 	int			h = 0;
 
 	for (; h + 4 <= n_q; h += 4)
-		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 4, v, ldv, n_pos, head_dim);
+	{
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 4, v, next, ldv, n_pos, head_dim);
+		next = NULL;
+	}
 	if (n_q - h == 3)
-		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 3, v, ldv, n_pos, head_dim);
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 3, v, next, ldv, n_pos, head_dim);
 	else if (n_q - h == 2)
-		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 2, v, ldv, n_pos, head_dim);
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 2, v, next, ldv, n_pos, head_dim);
 	else if (n_q - h == 1)
-		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 1, v, ldv, n_pos, head_dim);
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 1, v, next, ldv, n_pos, head_dim);
 }
 
 /* 16 elements of a row of half or float values, n of them in a tail */
@@ -636,9 +719,16 @@ dots_streamed(float *y, const void *w, size_t ldw, int n_rows, const float *x, i
 
 static void
 attn_scores(float *s, size_t lds, const float *q, size_t ldq, int n_q,
-			const uint16_t *k, size_t ldk, int n_pos, int head_dim)
+			const uint16_t *k, const uint16_t *next, size_t ldk, int n_pos, int head_dim)
 {
-	dots(s, lds, k, ldk, n_pos, q, ldq, n_q, head_dim, true);
+	for (int p = 0; p < n_pos; p += 4)
+	{
+		int			n = n_pos - p < 4 ? n_pos - p : 4;
+
+		if (next != NULL)
+			ask_for(next + (size_t) p * ldk, ldk, n, head_dim);
+		dots(s + p, lds, k + (size_t) p * ldk, ldk, n, q, ldq, n_q, head_dim, true);
+	}
 }
 
 static INLINE void

@@ -366,7 +366,7 @@ dot_f32(const float *a, const float *x, int n)
 
 static void
 attn_scores(float *s, size_t lds, const float *q, size_t ldq, int n_q,
-			const uint16_t *k, size_t ldk, int n_pos, int head_dim)
+			const uint16_t *k, const uint16_t *next, size_t ldk, int n_pos, int head_dim)
 {
 	for (int h = 0; h < n_q; h++)
 		for (int p = 0; p < n_pos; p++)
@@ -398,7 +398,7 @@ softmax(float *s, int n, float scale)
 
 static void
 attn_values(float *out, size_t ldo, const float *w, size_t ldw, int n_q,
-			const uint16_t *v, size_t ldv, int n_pos, int head_dim)
+			const uint16_t *v, const uint16_t *next, size_t ldv, int n_pos, int head_dim)
 {
 	for (int h = 0; h < n_q; h++)
 		for (int p = 0; p < n_pos; p++)

@@ -72,29 +72,19 @@ rotate_and_store(void *arg, int begin, int end, int thread)
 }
 
 /*
- * The rows of position p and how many of them, before end, to work on at once;
- * asks memory for the same part of the next page, into the second level of
- * cache, since the first can wait for few lines at a time.  With few queries it is
+ * The rows of position p and how many of them, before end, to work on at once.
+ * *next is the same part of the next page, or NULL: with few queries it is
  * memory that sets the pace, and no hardware guesses the way from page to page.
  */
 static inline const uint16_t *
 next_rows(bn_engine *e, const bn_sequence *seq, int kv_head, int is_value,
-		  int32_t p, int32_t end, int *n)
+		  int32_t p, int32_t end, int *n, const uint16_t **next)
 {
-	int			head_dim = e->model->config->head_dim;
 	int32_t		part_end = p - p % PART_TOKENS + PART_TOKENS;
 
 	*n = (part_end < end ? part_end : end) - p;
-	if (p + BN_PAGE_TOKENS < end)
-	{
-		const char *next = (const char *) bn_kv_row(e->kv, seq, e->layer, is_value, kv_head,
-													p + BN_PAGE_TOKENS);
-		int			bytes = *n * head_dim * (int) sizeof(uint16_t);
-		int			i;
-
-		for (i = 0; i < bytes; i += 64)
-			__builtin_prefetch(next + i, 0, 2);
-	}
+	*next = p + BN_PAGE_TOKENS < end ?
+		bn_kv_row(e->kv, seq, e->layer, is_value, kv_head, p + BN_PAGE_TOKENS) : NULL;
 	return bn_kv_row(e->kv, seq, e->layer, is_value, kv_head, p);
 }
 
@@ -148,11 +138,12 @@ compute_scores(bn_engine *e, const head_block *b, float *q, int32_t from, int32_
 	/* what a token sees of the tokens after it in the block is not used */
 	for (p = from; p < to; p += n)
 	{
-		const uint16_t *keys = next_rows(e, seq, b->kv_head, 0, p, to, &n);
+		const uint16_t *next;
+		const uint16_t *keys = next_rows(e, seq, b->kv_head, 0, p, to, &n, &next);
 
 		e->kernels->attn_scores(b->scores + p, e->score_stride, q, (size_t) c->head_dim,
 								(b->end - b->begin) * group_size(e),
-								keys, (size_t) c->head_dim, n, c->head_dim);
+								keys, next, (size_t) c->head_dim, n, c->head_dim);
 	}
 }
 
@@ -181,10 +172,12 @@ add_values(bn_engine *e, const head_block *b, float *out, const float *weights, 
 
 	for (p = begin; p < end; p += n)
 	{
-		const uint16_t *values = next_rows(e, seq, b->kv_head, 1, p, end, &n);
+		const uint16_t *next;
+		const uint16_t *values = next_rows(e, seq, b->kv_head, 1, p, end, &n, &next);
 
 		e->kernels->attn_values(out + from, (size_t) head_dim, weights + p, e->score_stride,
-								n_queries, values + from, (size_t) head_dim, n, to - from);
+								n_queries, values + from, next == NULL ? NULL : next + from,
+								(size_t) head_dim, n, to - from);
 	}
 }
 

@@ -83,10 +83,10 @@ run_vector(const bn_kernels *k, int which, float *y, const float *a, const float
 			k->f16_to_f32(y, (const uint16_t *) a, n);
 			break;
 		case 6:
-			k->attn_scores(y, 1, a, (size_t) n, 1, (const uint16_t *) b, (size_t) n, 1, n);
+			k->attn_scores(y, 1, a, (size_t) n, 1, (const uint16_t *) b, NULL, (size_t) n, 1, n);
 			break;
 		case 7:
-			k->attn_values(y, (size_t) n, a, 1, 1, (const uint16_t *) b, (size_t) n, 1, n);
+			k->attn_values(y, (size_t) n, a, 1, 1, (const uint16_t *) b, NULL, (size_t) n, 1, n);
 			break;
 		default:
 			k->matmul_f32(y, 1, b, n, 0, 1, a, (size_t) n, 1);

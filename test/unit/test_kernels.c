@@ -717,10 +717,10 @@ run_dense(const bn_kernels *k, dense_kind kind, float *y, size_t ldy, const void
 	switch (kind)
 	{
 		case SCORES:
-			k->attn_scores(y, ldy, x, ldx, n_vectors, rows, ld_row, row_end, n);
+			k->attn_scores(y, ldy, x, ldx, n_vectors, rows, rows, ld_row, row_end, n);
 			break;
 		case VALUES:
-			k->attn_values(y, ldy, x, ldx, n_vectors, rows, ld_row, row_end, n);
+			k->attn_values(y, ldy, x, ldx, n_vectors, rows, rows, ld_row, row_end, n);
 			break;
 		case MATMUL_F16:
 			k->matmul_f16(y, ldy, rows, n, row_begin, row_end, x, ldx, n_vectors);

@@ -467,8 +467,8 @@ test_dense(void)
 			f[i] = (float) half_value(h[i]);
 		k->matmul_f16(y, ROWS, h, n, 0, ROWS, x, (size_t) n, VECTORS);
 		k->matmul_f32(y32, ROWS, f, n, 0, ROWS, x, (size_t) n, VECTORS);
-		k->attn_scores(s, ROWS, x, (size_t) n, VECTORS, h, (size_t) n, ROWS, n);
-		k->attn_values(out, (size_t) n, x, ROWS, 1, h, (size_t) n, n < ROWS ? n : ROWS, n);
+		k->attn_scores(s, ROWS, x, (size_t) n, VECTORS, h, NULL, (size_t) n, ROWS, n);
+		k->attn_values(out, (size_t) n, x, ROWS, 1, h, NULL, (size_t) n, n < ROWS ? n : ROWS, n);
 		for (int v = 0; v < VECTORS; v++)
 			for (int r = 0; r < ROWS; r++)
 			{
