@@ -31,6 +31,8 @@
 #include "compat.h"
 #include "loader.h"
 
+#include "../core/readahead.h"
+
 /* The most that is asked of the system in one call */
 #define READ_CHUNK ((size_t) 4 * 1024 * 1024)
 
@@ -47,12 +49,10 @@
 #define PROGRESS_AFTER 2000
 #define PROGRESS_EVERY 5000
 
-/* Memory that gets its pages in one call, of some 20 ms */
-#define POPULATE_BYTES ((Size) 64 * 1024 * 1024)
-
 typedef struct FileReader
 {
 	int			fd;
+	bn_readahead *ahead;		/* or NULL */
 	uint64		dropped;		/* the page cache has nothing before this */
 } FileReader;
 
@@ -207,7 +207,9 @@ read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 		ssize_t		n;
 
 		pgstat_report_wait_start(compat_wait_event(&wait_event, "BitnetLoad"));
-		n = pg_pread(reader->fd, buf, Min(len, READ_CHUNK), (off_t) offset);
+		n = reader->ahead ? (ssize_t) bn_readahead_take(reader->ahead, offset, buf, len) : 0;
+		if (n == 0)
+			n = pg_pread(reader->fd, buf, Min(len, READ_CHUNK), (off_t) offset);
 		pgstat_report_wait_end();
 
 		if (n < 0)
@@ -336,40 +338,18 @@ create_segment(const char *name, Size size)
 }
 
 /*
- * Gives the segment all its pages, many in each call, which takes a fraction of
- * the time of a fault for every page.  Where the system cannot do that, or in
- * case of a cancel, what is missing comes with the faults.
- */
-static void
-populate_segment(dsm_segment *segment)
-{
-#ifdef MADV_POPULATE_WRITE
-	uintptr_t	page = (uintptr_t) sysconf(_SC_PAGESIZE);
-	char	   *start = (char *) TYPEALIGN_DOWN(page, (uintptr_t) dsm_segment_address(segment));
-	char	   *end = (char *) dsm_segment_address(segment) + dsm_segment_map_length(segment);
-
-	while (start < end && !should_stop(NULL))
-	{
-		Size		part = Min((Size) (end - start), POPULATE_BYTES);
-
-		if (madvise(start, part, MADV_POPULATE_WRITE) != 0)
-			return;
-		start += part;
-	}
-#endif
-}
-
-/*
  * The part of reading that needs an open file.
  */
 static bn_status
 build_image(const char *name, const bn_source *source, BitnetImage *image, bn_error *err)
 {
+	FileReader *reader = source->ctx;
 	LoadProgress progress = {name, GetCurrentTimestamp(), 0};
 	bn_hooks	hooks = {should_stop, report_progress, &progress};
 	bn_gguf		gguf;
 	size_t		scratch_size;
 	void	   *scratch;
+	void	   *room;
 	char	   *address;
 	bn_status	status;
 
@@ -379,14 +359,22 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	BN_TRY(bn_image_size(&gguf, BN_SCREEN_AUTO, &image->size, err));
 
 	image->segment = create_segment(name, add_size(image->size, IMAGE_ALIGN));
-	populate_segment(image->segment);
 	address = dsm_segment_address(image->segment);
 	image->offset = TYPEALIGN(IMAGE_ALIGN, (uintptr_t) address) - (uintptr_t) address;
 
 	scratch = MemoryContextAllocExtended(CurrentMemoryContext, bn_image_scratch_size(),
 										 MCXT_ALLOC_HUGE);
+	room = palloc(bn_readahead_size());
+
+	/* From here on nothing raises an error, so the threads are always stopped */
+	reader->ahead = bn_readahead_start(room, reader->fd,
+									   gguf.tensors[gguf.tensor_order[0]].offset, source->size,
+									   address + image->offset, image->size);
 	status = bn_image_build(&gguf, BN_SCREEN_AUTO, address + image->offset, image->size,
 							scratch, &hooks, err);
+	if (reader->ahead)
+		bn_readahead_stop(reader->ahead);
+	reader->ahead = NULL;
 	if (status != BN_OK)
 	{
 		dsm_detach(image->segment);
@@ -400,7 +388,7 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 bn_status
 BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_error *err)
 {
-	FileReader	reader = {-1, 0};
+	FileReader	reader = {-1, NULL, 0};
 	bn_source	source = {read_file, &reader, 0};
 	struct stat st;
 	MemoryContext context;

@@ -72,8 +72,8 @@ typedef struct load_report
 extern double now(void);
 extern void die(const char *what, const bn_error *err);
 
-/* Memory as the server has it: shared, zeroed, all pages there. */
-extern void *allocate(size_t size);
+/* Memory as the server has it: shared, zeroed, with all its pages or with those that are used. */
+extern void *allocate(size_t size, bool with_pages);
 extern load_report load_model(const char *file, bn_model *model);
 
 /* What a decoded token reads of the head, without the few rows that pass the screen. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "../../src/core/readahead.h"
 
 double
 now(void)
@@ -36,23 +37,33 @@ die(const char *what, const bn_error *err)
 }
 
 void *
-allocate(size_t size)
+allocate(size_t size, bool with_pages)
 {
-	void	   *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
-						 -1, 0);
+	void	   *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+						 MAP_SHARED | MAP_ANONYMOUS | (with_pages ? MAP_POPULATE : 0), -1, 0);
 
 	if (p == MAP_FAILED)
 		die("out of memory", NULL);
 	return p;
 }
 
+typedef struct file_reader
+{
+	int			fd;
+	bn_readahead *ahead;		/* or NULL */
+} file_reader;
+
 static bn_status
 read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 {
+	file_reader *reader = ctx;
+
 	while (len > 0)
 	{
-		ssize_t		n = pread(*(int *) ctx, buf, len, (off_t) offset);
+		ssize_t		n = reader->ahead ? (ssize_t) bn_readahead_take(reader->ahead, offset, buf, len) : 0;
 
+		if (n == 0)
+			n = pread(reader->fd, buf, len, (off_t) offset);
 		if (n <= 0)
 			return bn_fail(err, BN_ERR_IO, offset, "could not read");
 		buf = (char *) buf + n;
@@ -67,17 +78,18 @@ load_report
 load_model(const char *file, bn_model *model)
 {
 	load_report report;
-	int			fd = open(file, O_RDONLY);
+	file_reader reader = {open(file, O_RDONLY), NULL};
 	struct stat st;
-	bn_source	source = {read_file, &fd, 0};
+	bn_source	source = {read_file, &reader, 0};
 	bn_error	err;
 	bn_gguf		gguf;
 	size_t		scratch_size;
 	void	   *scratch;
 	void	   *image;
+	void	   *room;
 	double		start = now();
 
-	if (fd < 0 || fstat(fd, &st) != 0)
+	if (reader.fd < 0 || fstat(reader.fd, &st) != 0)
 		die("could not open the model file", NULL);
 	source.size = report.file_bytes = (uint64_t) st.st_size;
 	if (bn_gguf_scratch_size(&source, &scratch_size, &err) != BN_OK)
@@ -86,16 +98,22 @@ load_model(const char *file, bn_model *model)
 	if (bn_gguf_open(&gguf, &source, scratch, scratch_size, NULL, &err) != BN_OK ||
 		bn_image_size(&gguf, BN_SCREEN_AUTO, &report.image_bytes, &err) != BN_OK)
 		die(file, &err);
-	image = allocate(report.image_bytes);
+	image = allocate(report.image_bytes, false);
+	room = malloc(bn_readahead_size());
+	reader.ahead = bn_readahead_start(room, reader.fd, gguf.tensors[gguf.tensor_order[0]].offset,
+									  source.size, image, report.image_bytes);
 	if (bn_image_build(&gguf, BN_SCREEN_AUTO, image, report.image_bytes,
 					   malloc(bn_image_scratch_size()), NULL, &err) != BN_OK)
 		die(file, &err);
+	if (reader.ahead)
+		bn_readahead_stop(reader.ahead);
+	free(room);
 	report.seconds = now() - start;
 	start = now();
 	if (bn_model_bind(model, image, report.image_bytes, &err) != BN_OK)
 		die(file, &err);
 	report.attach_seconds = now() - start;
-	close(fd);
+	close(reader.fd);
 	free(scratch);
 	return report;
 }

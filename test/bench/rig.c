@@ -80,8 +80,8 @@ rig_init(rig *r, const bn_model *model, const bn_kernels *kernels, int n_threads
 	r->pages = malloc(sizeof(int32_t) * MAX_BATCH * (size_t) r->n_pages);
 	r->logits = malloc(sizeof(float) * MAX_BATCH * (size_t) c->vocab_size);
 	r->pool = bn_pool_init(malloc(bn_pool_size(n_threads)), n_threads);
-	r->kv = bn_kv_init(allocate(bn_kv_size(c, r->n_pages)), c, r->n_pages);
-	r->engine = bn_engine_init(allocate(bn_engine_size(c, STEP_TOKENS, n_threads, max_positions)),
+	r->kv = bn_kv_init(allocate(bn_kv_size(c, r->n_pages), true), c, r->n_pages);
+	r->engine = bn_engine_init(allocate(bn_engine_size(c, STEP_TOKENS, n_threads, max_positions), true),
 							   model, r->kv, kernels, r->pool, STEP_TOKENS, max_positions);
 	r->profile.now = now;
 	if (profile)
