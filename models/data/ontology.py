@@ -86,8 +86,8 @@ def load_words():
 
 def load_opinions():
     """File format: V mood, then - verdict; A name = label | ..., then + good,
-    - bad and ~ plain remarks."""
-    verdicts, aspects = {}, {}
+    - bad and ~ plain remarks; W mood | what is wanted, then - wording."""
+    verdicts, aspects, wants = {}, {}, {}
     for line in open(os.path.join(HERE, "opinions.txt"), encoding="utf-8"):
         mark, rest = line[0], line[1:].strip()
         if mark == "V":
@@ -96,9 +96,13 @@ def load_opinions():
             name, labels = [x.strip() for x in rest.split("=")]
             aspects[name] = ([x.strip() for x in labels.split("|")], [], [], [])
             part = dict(zip("+-~", aspects[name][1:]))
+        elif mark == "W":
+            mood, canon = [x.strip() for x in rest.split("|")]
+            wants.setdefault(mood, []).append((canon, []))
+            part = {"-": wants[mood][-1][1]}
         elif mark != "#":
             part[mark].append(rest)
-    return verdicts, aspects
+    return verdicts, aspects, wants
 
 
 def load_thesaurus():

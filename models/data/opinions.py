@@ -2,7 +2,8 @@
 from ontology import load_opinions
 
 # VERDICT[mood]: wordings.  ASPECTS[name]: names for it, then good, bad and plain remarks.
-VERDICT, ASPECTS = load_opinions()
+# REVIEW_WANTS[mood]: what is wanted in canonical form, and wordings.
+VERDICT, ASPECTS, REVIEW_WANTS = load_opinions()
 CATEGORY_LABELS = {
     "kitchen": ["kitchen", "kitchen appliances", "cooking", "kitchenware", "cooking and kitchen", "cookware", "kitchen gadgets", "kitchen equipment",
         "cooking appliances", "kitchen utensils", "kitchen machines"],
@@ -40,38 +41,3 @@ USES = ["I use it [every day|twice a week|at work]", "I bought it for my [mother
         "my old one was {n} years old", "ordered it in {month}", "it replaced an old {product2}", "I got it on {date}", "we have two of them",
         "it has a place next to the door", "my neighbour has the same one", "I compared {n} models before", "I live in {city}", "bought online",
         "this is my first {thing}", "I read {n2} reviews before"]
-REVIEW_WANTS = {
-    "positive": [
-        ("others to buy it", ["everybody should buy it", "buy it, people", "I tell all to buy it", "others should get one too", "you should all buy one",
-            "do yourself a favour and buy it", "go and get one, everybody", "I hope that many others will buy it", "all of you should order one",
-            "to everyone who reads this: buy it", "if you are still unsure, go ahead and buy it", "other people should really purchase it too",
-            "I urge everyone to get one", "don't hesitate, order yours today", "I can only tell others to buy one", "may many more people buy it",
-            "my advice to other readers is to buy it"]),
-        ("a second one", ["I want a second one", "I will get another one", "next month I buy a second one", "one more is on my list",
-            "a second one is what I want", "I am going to buy another", "one is not enough, I need a second", "I would like to have one more",
-            "a second one is already planned", "soon I shall order one more", "I am saving up for another one",
-            "I want to get another for the other room", "hopefully I can get a second one soon",
-            "I definitely need two of these, so one more please", "as soon as I can I will buy it a second time", "please send me another one",
-            "I wish for one more of the same"])],
-    "negative": [
-        ("a refund", ["I want my money back", "please refund me", "I demand a refund", "give me a refund", "a refund is what I want", "I expect my money back",
-            "please return my money", "I insist on a refund", "kindly transfer the money back to me", "I ask for a full refund",
-            "pay me back what I spent", "when do I get my money back?", "I want to be refunded", "give back the money that I paid",
-            "all I ask is a refund of the price", "you owe me a refund", "I would like the purchase price refunded"]),
-        ("a replacement", ["I want a new one", "please replace it", "I demand a replacement", "send me a replacement", "a replacement is what I want",
-            "I expect a new one in exchange", "please send a new one", "I insist on a replacement", "kindly exchange it for one that works",
-            "I ask for a replacement", "swap it for another one", "when do I get a new one?", "I want it replaced",
-            "I would like to have it exchanged for a new one", "all I ask is a replacement", "you owe me a new one",
-            "a new one must be sent to me instead of this one"])],
-    "neutral": [
-        ("a cheaper one", ["a cheaper one would be better", "I would rather have a cheaper one", "next time I take a cheaper one", "I look for a cheaper one",
-            "a cheaper one is what I want", "next time I would look for something less expensive", "I would prefer one that costs less",
-            "is there a cheaper one?", "a lower-priced one would do for me", "I am now searching for a less costly one",
-            "for my needs a cheaper model would be enough", "I wish there were a cheaper version", "I might swap it for a less expensive one",
-            "one at a lower price would suit me more", "I would like something cheaper", "can anybody name a cheaper one?",
-            "I want one that is easier on the wallet"]),
-        ("a longer test", ["I must test it longer", "I need more time to test", "let me test it for longer", "it needs a longer test",
-            "a longer test is what I want", "I would like to try it out for longer", "I have to test it for some more weeks",
-            "more testing is needed before I decide", "give me more time to try it", "I want to test it a while longer", "a longer trial is needed",
-            "I can only judge after a longer test", "let me try it for a few more weeks first", "I shall go on testing it for some time",
-            "it takes a longer trial before I can say more", "I need a longer time for testing", "I hope to test it over a longer period"])]}

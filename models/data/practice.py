@@ -8,9 +8,11 @@ meanings of texts and of labels are asked for by themselves.
 import tasks
 import texts
 from grammar import pick, split_list
-from ontology import THESAURUS, TOPICS
+from ontology import THESAURUS, TOPICS, WANTS
 
 NAME_TOPIC = ["What is the topic of the text?", "Name the topic of the text below.", "In a word or two: what is this about?", "Give the topic.", "Which subject does the text have?"]
+STATE_MATTER = ["What is the matter? Answer in a few words.", "What happened, in short?", "Name the problem or the news in a few words.", "What does the text report?", "Say briefly what it is about."]
+STATE_WISH = ["What does the writer want?", "What is asked for?", "Name the wish in a few words.", "What should be done?", "What is wanted here?"]
 SAME_MEANING = ["What is another name for %s?", "Say it in other words: %s", "Which topic is meant by %s?", "%s is a name for what?"]
 
 
@@ -101,4 +103,30 @@ def name_topics(rng, split):
     return turns
 
 
-PRACTICE = [(sort_texts, 50), (sort_words, 14), (sort_moods, 16), (sort_intents, 12), (name_topics, 8)]
+def state_parts(rng, split):
+    """What happened or what is wanted, of one sentence each, in the words of a summary."""
+    turns = []
+    for _ in range(rng.choice([4, 5, 6, 7])):
+        if rng.random() < 0.5:
+            rec = texts.short_wish(rng, split)
+            ask, answer = STATE_WISH, rec.want
+        else:
+            rec = texts.short_text(rng, split, rng.choice([t for t in TOPICS.values() if t.family != "everyday"]))
+            ask, answer = STATE_MATTER, rec.what
+        if answer:
+            turns.append((rng.choice(ask) + "\n\nText:\n" + rec.text, answer))
+    return turns or None
+
+
+def summarize_short(rng, split):
+    """Summaries of two sentences and a name."""
+    turns = []
+    for _ in range(rng.choice([2, 3, 3, 4])):
+        topic = rng.choice([t for t in TOPICS.values() if t.family != "everyday"])
+        rec = texts.short_text(rng, split, topic, want=WANTS[rng.choice(topic.wants)], signed=rng.random() < 0.7)
+        if rec.what:
+            turns.append((tasks.summarize_prompt(50, rec.text), tasks.summary_of(rec)))
+    return turns or None
+
+
+PRACTICE = [(sort_texts, 42), (sort_words, 10), (sort_moods, 20), (sort_intents, 10), (name_topics, 6), (state_parts, 16), (summarize_short, 10)]

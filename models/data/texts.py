@@ -437,11 +437,36 @@ def everyday_text(rng, split, topic=None, full=None):
     return done(rec, w, w.join(order_parts(rng, first, others)), e, slots)
 
 
-def short_text(rng, split, topic):
-    """One sentence on a topic, now and then with one beside the point."""
-    w, e, slots, rec = start(rng, split, topic.family, "short", topic, None, None, False)
+UNNAMED = {"support": "The customer", "ops": "The operator", "news": "The report", "office": "The sender", "everyday": None}
+
+
+def short_text(rng, split, topic, want=None, signed=False):
+    """One sentence on a topic, now and then with one beside the point; with a wish and a name if asked for."""
+    w, e, slots, rec = start(rng, split, topic.family, "short", topic, None, UNNAMED[topic.family], False)
     issue = rng.choice(topic.issues)
     parts = [w.say(issue.wordings, slots)]
+    if issue.canon and all(f in slots.used for f in re.findall(r"{(\w+)}", issue.canon)):
+        rec.what = unmark(expand(issue.canon, rng, marked(e)))
+    if rng.random() < 0.25:
+        parts.insert(rng.randrange(2), w.say(DISTRACT, slots))
+    if want:
+        parts.insert(len(parts) if rng.random() < 0.7 else 0, w.say(want.wordings, slots))
+        rec.want = want.canon
+    text = w.join(parts)
+    if signed and topic.family != "news":
+        text += rng.choice(["\n", " "]) + w.say(SIGN, slots)
+    return done(rec, w, text, e, slots)
+
+
+def short_wish(rng, split):
+    """One sentence that says what its writer wants."""
+    w, e, slots, rec = start(rng, split, "wish", "short", None, None, None, False)
+    if rng.random() < 0.15:
+        rec.want, wordings = rng.choice([x for wants in opinions.REVIEW_WANTS.values() for x in wants])
+    else:
+        want = rng.choice(list(WANTS.values()))
+        rec.want, wordings = want.canon, want.wordings
+    parts = [w.say(wordings, slots)]
     if rng.random() < 0.25:
         parts.insert(rng.randrange(2), w.say(DISTRACT, slots))
     return done(rec, w, w.join(parts), e, slots)
