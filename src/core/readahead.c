@@ -16,11 +16,9 @@
  *-------------------------------------------------------------------------
  */
 #define _GNU_SOURCE				/* madvise */
-#define _FILE_OFFSET_BITS 64
 
 #include "readahead.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -47,7 +45,8 @@ struct bn_readahead
 	pthread_t	reader;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	int			fd;
+	bn_read_fn	read;
+	void	   *file;
 	uint64_t	end;
 	uint64_t	read_to;		/* positions in the file; the ring has what is between */
 	uint64_t	taken_to;
@@ -82,12 +81,10 @@ read_ahead(void *arg)
 	pthread_mutex_lock(&r->mutex);
 	while ((n = wait_for_room(r)) > 0)
 	{
-		ssize_t		got;
+		ptrdiff_t	got;
 
 		pthread_mutex_unlock(&r->mutex);
-		do
-			got = pread(r->fd, r->ring + r->read_to % RING_BYTES, n, (off_t) r->read_to);
-		while (got < 0 && errno == EINTR);
+		got = r->read(r->file, r->read_to, r->ring + r->read_to % RING_BYTES, n);
 		pthread_mutex_lock(&r->mutex);
 		if (got <= 0)
 			break;
@@ -154,7 +151,7 @@ bn_readahead_size(void)
 }
 
 bn_readahead *
-bn_readahead_start(void *room, int fd, uint64_t begin, uint64_t end,
+bn_readahead_start(void *room, bn_read_fn read, void *file, uint64_t begin, uint64_t end,
 				   void *memory, size_t memory_bytes)
 {
 	bn_readahead *r = room;
@@ -163,7 +160,8 @@ bn_readahead_start(void *room, int fd, uint64_t begin, uint64_t end,
 		return NULL;
 	r->memory = memory;
 	r->memory_bytes = memory_bytes;
-	r->fd = fd;
+	r->read = read;
+	r->file = file;
 	r->end = end;
 	r->read_to = r->taken_to = begin;
 	r->ended = false;

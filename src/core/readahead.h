@@ -19,13 +19,20 @@ typedef struct bn_readahead bn_readahead;
 extern size_t bn_readahead_size(void);
 
 /*
- * Begins, in that much room, to read the bytes [begin, end) of an open file, in order, some
- * megabytes ahead, and to touch every page of memory[memory_bytes], which
+ * Reads up to len bytes of the file from offset on, and returns how many; 0 or
+ * less at the end and for an error.  Runs in a thread.
+ */
+typedef ptrdiff_t (*bn_read_fn) (void *file, uint64_t offset, void *buf, size_t len);
+
+/*
+ * Begins, in that much room, to read the bytes [begin, end) of a file, in order,
+ * some megabytes ahead, and to touch every page of memory[memory_bytes], which
  * leaves its bytes as they are and is no obstacle to using them.  NULL if there
  * is no thread to be had, or nothing to read.  Room, file and memory must stay
  * until bn_readahead_stop.
  */
-extern bn_readahead *bn_readahead_start(void *room, int fd, uint64_t begin, uint64_t end,
+extern bn_readahead *bn_readahead_start(void *room, bn_read_fn read, void *file,
+										uint64_t begin, uint64_t end,
 										void *memory, size_t memory_bytes);
 
 /*

@@ -238,6 +238,16 @@ read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 	return BN_OK;
 }
 
+/*
+ * bn_read_fn: runs in a thread, where nothing of PostgreSQL may be called.
+ * What goes wrong here, read_file meets again.
+ */
+static ptrdiff_t
+read_in_thread(void *file, uint64_t offset, void *buf, size_t len)
+{
+	return pread(((FileReader *) file)->fd, buf, len, (off_t) offset);
+}
+
 static bool
 should_stop(void *ctx)
 {
@@ -367,7 +377,7 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	room = palloc(bn_readahead_size());
 
 	/* From here on nothing raises an error, so the threads are always stopped */
-	reader->ahead = bn_readahead_start(room, reader->fd,
+	reader->ahead = bn_readahead_start(room, read_in_thread, reader,
 									   gguf.tensors[gguf.tensor_order[0]].offset, source->size,
 									   address + image->offset, image->size);
 	status = bn_image_build(&gguf, BN_SCREEN_AUTO, address + image->offset, image->size,

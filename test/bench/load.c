@@ -53,6 +53,12 @@ typedef struct file_reader
 	bn_readahead *ahead;		/* or NULL */
 } file_reader;
 
+static ptrdiff_t
+read_in_thread(void *ctx, uint64_t offset, void *buf, size_t len)
+{
+	return pread(((file_reader *) ctx)->fd, buf, len, (off_t) offset);
+}
+
 static bn_status
 read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 {
@@ -100,8 +106,9 @@ load_model(const char *file, bn_model *model)
 		die(file, &err);
 	image = allocate(report.image_bytes, false);
 	room = malloc(bn_readahead_size());
-	reader.ahead = bn_readahead_start(room, reader.fd, gguf.tensors[gguf.tensor_order[0]].offset,
-									  source.size, image, report.image_bytes);
+	reader.ahead = bn_readahead_start(room, read_in_thread, &reader,
+									  gguf.tensors[gguf.tensor_order[0]].offset, source.size,
+									  image, report.image_bytes);
 	if (bn_image_build(&gguf, BN_SCREEN_AUTO, image, report.image_bytes,
 					   malloc(bn_image_scratch_size()), NULL, &err) != BN_OK)
 		die(file, &err);

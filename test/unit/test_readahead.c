@@ -52,10 +52,19 @@ is_right(uint64_t offset, size_t n)
 	return true;
 }
 
+static ptrdiff_t
+read_file(void *file, uint64_t offset, void *into, size_t len)
+{
+	return pread(*(int *) file, into, len, (off_t) offset);
+}
+
 static bn_readahead *
 start(int fd, uint64_t begin, uint64_t end)
 {
-	return bn_readahead_start(room, fd, begin, end, memory, MEMORY_BYTES);
+	static int	file;
+
+	file = fd;
+	return bn_readahead_start(room, read_file, &file, begin, end, memory, MEMORY_BYTES);
 }
 
 /* Takes all that there is from offset to end; true if all of it is right. */
