@@ -549,6 +549,45 @@ add_file_hint(bn_error *err)
 }
 
 /*
+ * What is in a file is not for everybody: an error that quotes it, or tells a
+ * number from it, goes to the server log, and the user learns of what kind it
+ * is and where.  Errors of the system say nothing of that sort.
+ */
+static void
+hide_contents(const char *path, bn_error *err)
+{
+	const char *detail;
+
+	if (BitnetMaySeePaths())
+		return;
+	switch (err->code)
+	{
+		case BN_ERR_TRUNCATED:
+			detail = "the file ends too early";
+			break;
+		case BN_ERR_FORMAT:
+			detail = "the file is no model file, or damaged";
+			break;
+		case BN_ERR_UNSUPPORTED:
+			detail = "the file has something that is not supported";
+			break;
+		case BN_ERR_LIMIT:
+			detail = "the file has something that is larger than the limit";
+			break;
+		default:
+			return;
+	}
+
+	/* Not LOG: a user may have that sent to the client */
+	ereport(LOG_SERVER_ONLY,
+			(errmsg("bitnet: could not load model file \"%s\": %s", path, err->detail)));
+	strlcpy(err->detail, detail, sizeof(err->detail));
+	if (err->hint[0] == '\0')
+		strlcpy(err->hint, "The server log, and members of pg_read_server_files, get more details.",
+				sizeof(err->hint));
+}
+
+/*
  * Does the work of load_model() while the model is locked and its slot ours.
  */
 static bool
@@ -581,6 +620,8 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode)
 		set_rejected(slot, NULL);
 	if (status != BN_OK)
 	{
+		add_file_hint(&err);
+		hide_contents(path, &err);
 		if (loaded && mode == LOAD_REFRESH && status != BN_ERR_CANCELED)
 		{
 			ereport(WARNING,
@@ -590,7 +631,6 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode)
 					 errhint("The model as it was loaded before stays in use.")));
 			return false;
 		}
-		add_file_hint(&err);
 		BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), shown_path(path)));
 	}
 	publish(slot, path, &image, m);

@@ -14,15 +14,19 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/objectaccess.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "parser/parse_coerce.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "functions.h"
 
 PG_FUNCTION_INFO_V1(bitnet_trigger);
@@ -129,6 +133,7 @@ coerce_vector(Relation rel, Form_pg_attribute att, ArrayType *vector, bool *isnu
 	int32		typmod = att->atttypmod;
 	Oid			type = getBaseTypeAndTypmod(att->atttypid, &typmod);
 	Oid			cast;
+	AclResult	allowed;
 	Datum		result;
 
 	*isnull = false;
@@ -139,6 +144,12 @@ coerce_vector(Relation rel, Form_pg_attribute att, ArrayType *vector, bool *isnu
 				return PointerGetDatum(vector);
 			break;
 		case COERCION_PATH_FUNC:
+			/* An INSERT would ask for this, too */
+			allowed = compat_function_aclcheck(cast, GetUserId());
+			if (allowed != ACLCHECK_OK)
+				aclcheck_error(allowed, OBJECT_FUNCTION, get_func_name(cast));
+			InvokeFunctionExecuteHook(cast);
+
 			/* Not every function of a cast takes all of these arguments */
 			fmgr_info(cast, &flinfo);
 			InitFunctionCallInfoData(*fcinfo, &flinfo, get_func_nargs(cast), InvalidOid,
