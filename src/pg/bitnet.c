@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -27,6 +28,7 @@
 #include "../core/step.h"
 #include "batch_scan.h"
 #include "bitnet.h"
+#include "compat.h"
 #include "loader.h"
 #include "preload.h"
 #include "registry.h"
@@ -125,6 +127,44 @@ check_kernel(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * Before the library is loaded, its settings are only names, and whoever
+ * connects may have put other values in the place of the administrator's.  They
+ * are refused when the settings are defined, but then the administrator's are
+ * lost, too, and the built-in ones would be used.  So such a session does not
+ * get the library, as it would not get the connection were it preloaded.
+ */
+static void
+check_connection_option(const char *name, bool for_server)
+{
+	struct config_generic *setting = compat_find_setting(name);
+
+	if (setting == NULL || !(setting->flags & GUC_CUSTOM_PLACEHOLDER) ||
+		setting->reset_source != PGC_S_CLIENT)
+		return;
+	if (!for_server &&
+		(setting->reset_scontext == PGC_SU_BACKEND ||
+		 (IsTransactionState() &&
+		  pg_parameter_aclcheck(name, setting->reset_srole, ACL_SET) == ACLCHECK_OK)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to set parameter \"%s\"", name),
+			 errdetail("It is among the options of the connection."),
+			 errhint("Connect without it.")));
+}
+
+static void
+check_connection_options(void)
+{
+	check_connection_option("bitnet.model_directory", true);
+	check_connection_option("bitnet.kv_cache_size", true);
+	check_connection_option("bitnet.max_tokens_limit", false);
+	check_connection_option("bitnet.threads", false);
+	check_connection_option("bitnet.kernel", false);
+	check_connection_option("bitnet.shared_engine", false);
+}
+
 static void
 define_settings(void)
 {
@@ -188,6 +228,7 @@ define_settings(void)
 void
 _PG_init(void)
 {
+	check_connection_options();
 	define_settings();
 	BitnetInitBatchScan();
 	if (process_shared_preload_libraries_in_progress)
