@@ -19,12 +19,6 @@
 
 #define MAX_ARGUMENTS 48
 
-typedef struct file_bytes
-{
-	uint8_t    *data;
-	uint64_t	size;
-} file_bytes;
-
 static char make_model_path[4096];
 
 void
@@ -77,8 +71,8 @@ read_memory(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 	return BN_OK;
 }
 
-static bool
-read_file(file_bytes *file, const char *path)
+bool
+model_file_read(file_bytes *file, const char *path)
 {
 	FILE	   *f = fopen(path, "rb");
 	long		size;
@@ -149,7 +143,7 @@ model_file_open(model_file *m, const char *path)
 	bool		done;
 
 	memset(m, 0, sizeof(*m));
-	done = read_file(&file, path);
+	done = model_file_read(&file, path);
 	if (done)
 	{
 		m->file_bytes = file.size;
@@ -202,16 +196,15 @@ run_make_model(const char *options, char *path)
 	return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-bool
-model_file_make(model_file *m, const char *options)
+/* make_model's file under a name of its own; the caller unlinks it. */
+static bool
+make_file(char *path, size_t size, const char *options)
 {
 	const char *folder = getenv("TMPDIR");
-	char		path[4096];
 	int			fd;
 	bool		done;
 
-	memset(m, 0, sizeof(*m));
-	snprintf(path, sizeof(path), "%s/bitnet-model.XXXXXX", folder && *folder ? folder : "/tmp");
+	snprintf(path, size, "%s/bitnet-model.XXXXXX", folder && *folder ? folder : "/tmp");
 	fd = mkstemp(path);
 	if (fd < 0)
 	{
@@ -222,7 +215,27 @@ model_file_make(model_file *m, const char *options)
 	done = run_make_model(options, path);
 	if (!done)
 		printf("# %s %s failed\n", make_model_path, options);
-	done = done && model_file_open(m, path);
+	return done;
+}
+
+bool
+model_file_make(model_file *m, const char *options)
+{
+	char		path[4096];
+	bool		done;
+
+	memset(m, 0, sizeof(*m));
+	done = make_file(path, sizeof(path), options) && model_file_open(m, path);
+	unlink(path);
+	return done;
+}
+
+bool
+model_file_write(file_bytes *file, const char *options)
+{
+	char		path[4096];
+	bool		done = make_file(path, sizeof(path), options) && model_file_read(file, path);
+
 	unlink(path);
 	return done;
 }

@@ -21,6 +21,13 @@ typedef struct model_file
 	uint64_t	file_checksum;	/* FNV-1a, 64 bits, of the whole file */
 } model_file;
 
+/* A file in memory; data is malloc'ed. */
+typedef struct file_bytes
+{
+	uint8_t    *data;
+	uint64_t	size;
+} file_bytes;
+
 /*
  * Where make_model is: $BITNET_MAKE_MODEL, or two directories above the test
  * program (argv0), where the Makefile puts it.  To be called first.
@@ -35,6 +42,10 @@ extern bool model_file_make(model_file *m, const char *options);
 
 /* The same for a file that is there. */
 extern bool model_file_open(model_file *m, const char *path);
+
+/* Only the bytes: of a file that is there, and of one that make_model writes. */
+extern bool model_file_read(file_bytes *file, const char *path);
+extern bool model_file_write(file_bytes *file, const char *options);
 
 extern void model_file_close(model_file *m);
 
