@@ -138,7 +138,7 @@ check_config(const bn_config *c, bn_error *err)
 	if (!in_range(c->context_length, 1, BN_MAX_CONTEXT))
 		return damaged(err, "context length");
 	if (!(c->rms_eps > 0 && c->rms_eps <= 1) ||
-		!(c->rope_theta > 0 && c->rope_theta <= 1e30))
+		!(c->rope_theta >= 1 && c->rope_theta <= 1e30))
 		return damaged(err, "constants");
 	if (c->rope_style != BN_ROPE_NEOX || c->activation != BN_ACT_RELU2)
 		return damaged(err, "unknown forward pass");

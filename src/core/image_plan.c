@@ -292,9 +292,11 @@ read_numbers(const bn_gguf *g, bn_image_header *h, bn_error *err)
 
 	make_key(key, h, "rope.freq_base");
 	BN_TRY(bn_gguf_get_float(g, key, &c->rope_theta, NULL, err));
-	if (!(c->rope_theta > 0 && c->rope_theta <= 1e30))
+
+	/* with a base below 1, angles outgrow what bn_sincos is made for */
+	if (!(c->rope_theta >= 1 && c->rope_theta <= 1e30))
 		return bn_fail(err, BN_ERR_FORMAT, bn_gguf_find(g, key)->offset,
-					   "\"%s\" is not a positive number", key);
+					   "\"%s\" is not a number from 1 to 1e30", key);
 
 	make_key(key, h, "pooling_type");
 	BN_TRY(bn_gguf_get_int(g, key, INT64_MIN, INT64_MAX, &pooling, &found, err));

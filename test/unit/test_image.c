@@ -491,6 +491,8 @@ test_keys(void)
 		"attention.head_count", "attention.head_count_kv", "rope.dimension_count", "vocab_size"
 	};
 	static const float bad_floats[] = {0, -1, INFINITY, NAN};
+	static const float one = 1;
+	static const float small = 1e-30f;
 	uint64_t	wide = 128;
 	double		eps = 1e-5;
 	char		key[96];
@@ -516,6 +518,9 @@ test_keys(void)
 	expect_key("bitnet-b1.58.block_count", BN_GGUF_U8, "\2", 1, BN_OK, "", "a size of type uint8");
 	expect_key("bitnet-b1.58.attention.layer_norm_rms_epsilon", BN_GGUF_F64, &eps, 8, BN_OK, "", "epsilon of type float64");
 	expect_key("bitnet-b1.58.rope.freq_base", BN_GGUF_U32, "\20\47\0\0", 4, BN_OK, "", "theta of type uint32");
+	expect_key("bitnet-b1.58.rope.freq_base", BN_GGUF_F32, &one, 4, BN_OK, "", "theta of 1");
+	expect_key("bitnet-b1.58.rope.freq_base", BN_GGUF_F32, &small, 4,
+			   BN_ERR_FORMAT, "freq_base", "theta below 1");
 	for (i = 0; i < 4; i++)
 	{
 		expect_key("bitnet-b1.58.attention.layer_norm_rms_epsilon", BN_GGUF_F32, &bad_floats[i], 4,
@@ -907,6 +912,7 @@ test_check(void)
 	SPOIL("context_length", h->config.context_length = -1);
 	SPOIL("rms_eps", h->config.rms_eps = NAN);
 	SPOIL("rope_theta", h->config.rope_theta = -1);
+	SPOIL("rope_theta below 1", h->config.rope_theta = 0.5);
 	SPOIL("rope_style", h->config.rope_style = 2);
 	SPOIL("activation", h->config.activation = 0);
 	SPOIL("pooling", h->config.pooling = 4);
