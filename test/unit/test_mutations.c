@@ -37,7 +37,7 @@
 #define GUARD 64				/* bytes after an image that nobody may write */
 #define WIDTH 256				/* of an embedding, at most */
 #define N_OUTPUT 4
-#define MAX_TOKENS 256
+#define MAX_TOKENS 512
 
 /* The models, and how many of a hundred files are made of each */
 static const struct
@@ -538,9 +538,8 @@ build(const buffer *f, const bn_gguf *g, model_file *m, const char **wrong, bn_e
 
 /* Tokens of a text, which must spell it; how many, or -1. */
 static int
-tokenize(const bn_vocab *v, const char *text, bool special, int32_t *tokens)
+tokenize(const bn_vocab *v, const char *text, size_t length, bool special, int32_t *tokens)
 {
-	size_t		length = strlen(text);
 	size_t		scratch_size;
 	size_t		n;
 	size_t		consumed;
@@ -571,15 +570,21 @@ tokenize(const bn_vocab *v, const char *text, bool special, int32_t *tokens)
 static const char *
 use_tokenizer(const bn_vocab *v)
 {
-	static const char text[] = "The cat's 1234 caf\xc3\xa9 \xff<|eot_id|>\n  the the";
-	bn_message	message = {BN_ROLE_USER, text, sizeof(text) - 1};
+	static const char words[] = "The cat's 1234 caf\xc3\xa9 \xff<|eot_id|>\n  the the";
+	char		text[sizeof(words) - 1 + 256];
+	bn_message	message = {BN_ROLE_USER, text, sizeof(text)};
 	int32_t		tokens[MAX_TOKENS];
 	size_t		scratch_size;
 	size_t		n;
 	void	   *scratch;
 	bn_status	status;
 
-	if (tokenize(v, text, false, tokens) < 0 || tokenize(v, text, true, tokens) < 0)
+	/* words, and all the bytes that there are */
+	memcpy(text, words, sizeof(words) - 1);
+	for (int i = 0; i < 256; i++)
+		text[sizeof(words) - 1 + (size_t) i] = (char) i;
+	if (tokenize(v, text, sizeof(text), false, tokens) < 0 ||
+		tokenize(v, text, sizeof(text), true, tokens) < 0)
 		return "tokens that do not spell the text";
 	bn_prompt_scratch_size(v, &message, 1, &scratch_size, NULL, NULL);
 	scratch = model_file_memory(scratch_size);
@@ -635,7 +640,7 @@ use_engine(const model_file *m, bool *numeric)
 	bn_schedule_limits limits = model_file_limits(m, 5, 16, 1, 16 << 20);
 	answers		a = {0};
 	int32_t		tokens[MAX_TOKENS];
-	int			n = tokenize(m->model.vocab, "a red hat", false, tokens);
+	int			n = tokenize(m->model.vocab, "a red hat", 9, false, tokens);
 	bn_error	err = {0};
 	bn_status	status;
 	const char *wrong;
