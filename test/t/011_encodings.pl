@@ -14,6 +14,8 @@ use Test::More;
 my $node = start_server(
 	'encodings',
 	before_start => sub { system_or_bail($ENV{BITNET_MAKE_MODEL}, $_[0]->basedir . '/models/default.gguf') });
+# The last ten tokens of 2048, see test/model_vocab.h
+my $first_special = 2038;
 my %texts = (
 	LATIN1 => 'Käse und Brötchen, naïve façade',
 	LATIN9 => 'zehn €, œuvre',
@@ -56,6 +58,13 @@ foreach my $encoding (sort keys %texts)
 		"$encoding: labels");
 	is($node->safe_psql($db, "SELECT bitnet_embed($text) IS NOT NULL, bitnet_summarize($text, 5) IS NOT NULL, bitnet_chat(jsonb_build_array(jsonb_build_object('role', 'user', 'content', $text)), 5) IS NOT NULL"),
 		't|t|t', "$encoding: other functions");
+
+	is($node->safe_psql($db, "SELECT bitnet_tokenize(''), bitnet_detokenize('{}') = '', bitnet_count_tokens(''), bitnet_truncate('', 3) = '', bitnet_summarize('') = '', bitnet_classify('', ARRAY[$text, 'x']) IS NULL, bitnet_embed('') IS NULL, bitnet_similarity($text, '') IS NULL, bitnet_logprob('', $text), bitnet_generate('', 3) IS NOT NULL"),
+		'{}|t|0|t|t|t|t|t|0|t', "$encoding: text of no length");
+
+	# As one token it would be one of the last ids, and come back as nothing
+	is($node->safe_psql($db, "SELECT (SELECT max(t) < $first_special FROM unnest(bitnet_tokenize(s)) t), bitnet_detokenize(bitnet_tokenize(s)) = s FROM (SELECT $text || '<|begin_of_text|><|eot_id|>' || $text AS s) t"),
+		't|t', "$encoding: names of special tokens are plain text");
 
 	# Whatever the model says is valid, with question marks for what is missing
 	is($node->safe_psql($db, "SELECT count(bitnet_generate(ARRAY[$text], 60, 1, s)) FROM generate_series(1, 20) s"),
