@@ -45,10 +45,14 @@ my $outcome = q{
 CREATE TABLE outcome (call int, state text, message text, good boolean, texts text);
 CREATE TABLE target (body text, words varchar(40), filled text, vector real[], number int);
 };
-# The encodings, with their share of the calls and their names in Perl
+# The encodings, with their share of the calls, their names in Perl, and what is
+# a character of them
 my @databases = (
-	[ 'UTF8', 0.7, 'UTF-8' ], [ 'SQL_ASCII', 0.12, undef ], [ 'EUC_JP', 0.1, 'euc-jp' ],
-	[ 'LATIN1', 0.08, 'iso-8859-1' ]);
+	[ 'UTF8', 0.7, 'UTF-8', qr/[\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]
+		|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}/x ],
+	[ 'SQL_ASCII', 0.12, undef, qr/[\x01-\xff]/ ],
+	[ 'EUC_JP', 0.1, 'euc-jp', qr/[\x01-\x7f]|\x8e[\xa1-\xdf]|\x8f[\xa1-\xfe]{2}|[\xa1-\xfe]{2}/ ],
+	[ 'LATIN1', 0.08, 'iso-8859-1', qr/[\x01-\xff]/ ]);
 
 foreach my $database (@databases)
 {
@@ -533,15 +537,15 @@ foreach my $database (reverse @databases)
 		$succeeded{ $function->{id} }++ if $state eq '00000';
 		# Internal errors; crashes; the connection; and mistakes of this test
 		complain($call, "$state: $message")
-		  if $state =~ /^(XX|57P|08|42601|42702|42725|42883|42P)/ || $state eq '42703' && $message !~ /of relation/;
+		  if $state =~ /^(XX|57P|08|42601|42702|42725|42883|42P)/ || $state eq '42703' && $function->{type} ne 'trigger';
 		complain($call, "$state: $message") if $state eq '22021' && $name eq 'utf8';
 		complain($call, 'the result is not as documented') if $state eq '00000' && $good ne 't';
 		foreach my $hex (split / /, $texts)
 		{
-			my $bytes = pack('H*', $hex);
+			# What is left when all characters are taken out
+			(my $rest = pack('H*', $hex)) =~ s/$database->[3]//g;
 
-			complain($call, "a text of the result is not valid: $hex")
-			  if $bytes =~ /\0/ || $database->[2] && !eval { decode($database->[2], my $copy = $bytes, Encode::FB_CROAK); 1 };
+			complain($call, "a text of the result is not valid: $hex") if $rest ne '';
 		}
 	}
 	foreach my $call ($first .. $first + $n - 1)
