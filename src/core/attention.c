@@ -234,12 +234,15 @@ attend(void *arg, int begin, int end, int thread)
 
 /*
  * With few tokens there are few items, which do not divide evenly among the
- * threads.  Then each part of the work is divided for itself: scores by
- * positions, values by columns.
+ * threads.  Of those that are left over when each thread has had as many, each
+ * part of the work is divided for itself: scores by positions, values by
+ * columns.  That is not for all items, since scores then go from the cache of
+ * one core to that of another.
  */
 typedef struct split_job
 {
 	bn_engine  *engine;
+	int			first_item;
 	int			n_parts;		/* of an item */
 	int32_t		part;			/* positions, or columns */
 } split_job;
@@ -248,8 +251,7 @@ static head_block
 find_split(const split_job *job, int piece)
 {
 	bn_engine  *e = job->engine;
-	int			item = piece / job->n_parts;
-	head_block	b = find_item(e, item, NULL);
+	head_block	b = find_item(e, job->first_item + piece / job->n_parts, NULL);
 
 	b.scores = e->split_scores +
 		(size_t) ((b.begin * e->model->config->n_kv_heads + b.kv_head * (b.end - b.begin)) * group_size(e)) *
@@ -316,7 +318,13 @@ attend_split(bn_engine *e, int n_items, int64_t item_work)
 	const bn_config *c = e->model->config;
 	int32_t		n_positions = 0;
 	int			t;
-	split_job	job = {.engine = e};
+	split_job	job = {.engine = e, .first_item = n_items - n_items % e->n_threads};
+
+	if (job.first_item > 0)
+		bn_engine_run(e, BN_PART_ATTENTION, attend, e, job.first_item, 1, item_work);
+	n_items -= job.first_item;
+	if (n_items == 0)
+		return;
 
 	for (t = 0; t < e->n_entries; t++)
 		if (e->entries[t].position + 1 > n_positions)
