@@ -85,7 +85,7 @@ $(BUILD)/make_model: $(BUILD)/test/make_model.o $(CORE_ARCHIVE)
 	$(CC) $(BN_CFLAGS) $(BN_LDFLAGS) -o $@ $^ $(BN_LIBS)
 
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/debian -prune -o -name '*.d' -print 2>/dev/null)
 
 .PHONY: unit-programs tools
 unit-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(BUILD)/make_model
@@ -124,12 +124,13 @@ server-facts:
 	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
 endif
 
-.PHONY: help test soak unit demo demo-stop bench bench-plots fuzz sanitize arm
+.PHONY: help test test-debian soak unit demo demo-stop bench bench-plots fuzz sanitize arm
 
 help:
 	@echo 'make            build the extension'
 	@echo 'make install    install it and the default model (as root where needed)'
 	@echo 'make test       install what is missing, build, run all tests in a temporary server'
+	@echo 'make test-debian   the same on another release of Debian (RELEASE, default trixie); as root'
 	@echo 'make soak       mixed load from many sessions (SOAK_SECONDS, default an hour)'
 	@echo 'make demo       the same preparation, then a tour on a throw-away server'
 	@echo 'make demo-stop  stop and remove that server'
@@ -144,6 +145,13 @@ help:
 test:
 	@test/setup server
 	@MAKE='$(MAKE)' test/run all
+
+# The release and what is installed in it stay for the next time, until make clean.
+RELEASE = trixie
+MIRROR =
+DEBIAN = build/debian/$(RELEASE)
+test-debian:
+	@MIRROR='$(MIRROR)' test/debian '$(RELEASE)' '$(DEBIAN)'
 
 SOAK_SECONDS = 3600
 soak:
