@@ -43,6 +43,10 @@ sub free_bytes
 make_model("$models/large.gguf", qw(--layers 2 --hidden 512 --ffn 2048 --heads 4 --vocab 30000));
 make_model("$models/small.gguf");
 
+# Since version 17 the server takes some for structures of extensions at first
+# use, and keeps it.
+$node->safe_psql('postgres', 'SELECT FROM bitnet_models');
+
 my $before = free_bytes();
 cmp_ok(-s "$models/large.gguf", '>', $before, 'a model that does not fit');
 
