@@ -620,41 +620,46 @@ spread_word(const int8_t *x)
 	return vreinterpretq_s8_s32(vdupq_n_s32(word));
 }
 
-/* One group of an int8 matrix and one part of a token: sums[BN_TILE_ROWS] */
+/* One group of an int8 matrix and one token: sums[BN_TILE_ROWS] */
 static INLINE void
-int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x)
+int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size_t stride)
 {
-	int32x4_t	s0 = vdupq_n_s32(0);
-	int32x4_t	s1 = s0,
-				s2 = s0,
-				s3 = s0;
+	int32x4_t	high0 = vdupq_n_s32(0);
+	int32x4_t	high1 = high0,
+				high2 = high0,
+				high3 = high0,
+				low0 = high0,
+				low1 = high0,
+				low2 = high0,
+				low3 = high0;
 
 	for (size_t b = 0; b < n_blocks; b++)
 	{
-		int8x16_t	xv = spread_word(x + b * BN_INT8_COLS);
+		int8x16_t	w0 = vld1q_s8(w + b * BN_TILE_BYTES);
+		int8x16_t	w1 = vld1q_s8(w + b * BN_TILE_BYTES + 16);
+		int8x16_t	w2 = vld1q_s8(w + b * BN_TILE_BYTES + 32);
+		int8x16_t	w3 = vld1q_s8(w + b * BN_TILE_BYTES + 48);
+		int8x16_t	xh = spread_word(x + b * BN_INT8_COLS);
+		int8x16_t	xl = spread_word(x + stride + b * BN_INT8_COLS);
 
-		s0 = dot_words(s0, vld1q_s8(w + b * BN_TILE_BYTES), xv);
-		s1 = dot_words(s1, vld1q_s8(w + b * BN_TILE_BYTES + 16), xv);
-		s2 = dot_words(s2, vld1q_s8(w + b * BN_TILE_BYTES + 32), xv);
-		s3 = dot_words(s3, vld1q_s8(w + b * BN_TILE_BYTES + 48), xv);
+		high0 = dot_words(high0, w0, xh);
+		high1 = dot_words(high1, w1, xh);
+		high2 = dot_words(high2, w2, xh);
+		high3 = dot_words(high3, w3, xh);
+		low0 = dot_words(low0, w0, xl);
+		low1 = dot_words(low1, w1, xl);
+		low2 = dot_words(low2, w2, xl);
+		low3 = dot_words(low3, w3, xl);
 	}
-	vst1q_s32(sums, s0);
-	vst1q_s32(sums + 4, s1);
-	vst1q_s32(sums + 8, s2);
-	vst1q_s32(sums + 12, s3);
-}
-
-/* 128 high + low, of sums modulo 2^32 */
-static INLINE int32_t
-join_parts(int32_t high, int32_t low)
-{
-	return (int32_t) ((uint32_t) high * 128 + (uint32_t) low);
+	vst1q_s32(sums, vaddq_s32(vshlq_n_s32(high0, 7), low0));
+	vst1q_s32(sums + 4, vaddq_s32(vshlq_n_s32(high1, 7), low1));
+	vst1q_s32(sums + 8, vaddq_s32(vshlq_n_s32(high2, 7), low2));
+	vst1q_s32(sums + 12, vaddq_s32(vshlq_n_s32(high3, 7), low3));
 }
 
 static void
 int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
-		  int group_begin, int group_end, const int8_t *x, const float *x_scale,
-		  int n_tokens, int n_parts)
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
 {
 	size_t		n_blocks = bn_int8_blocks((size_t) cols);
 	size_t		stride = bn_quant_stride((size_t) cols);
@@ -666,17 +671,12 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 
 		for (int t = 0; t < n_tokens; t++)
 		{
-			const int8_t *group = w + (size_t) g * n_blocks * BN_TILE_BYTES;
-			const int8_t *xt = x + 2 * (size_t) t * stride;
-			int32_t		high[BN_TILE_ROWS];
-			int32_t		low[BN_TILE_ROWS] = {0};
+			int32_t		sums[BN_TILE_ROWS];
 
-			int8_tile(high, group, n_blocks, xt);
-			if (n_parts == 2)
-				int8_tile(low, group, n_blocks, xt + stride);
+			int8_tile(sums, w + (size_t) g * n_blocks * BN_TILE_BYTES, n_blocks,
+					  x + 2 * (size_t) t * stride, stride);
 			for (int r = 0; r < n_rows; r++)
-				y[(size_t) t * ldy + r0 + r] =
-					(float) (n_parts == 1 ? high[r] : join_parts(high[r], low[r])) *
+				y[(size_t) t * ldy + r0 + r] = (float) sums[r] *
 					(row_scale[r0 + r] * x_scale[t]);
 		}
 	}

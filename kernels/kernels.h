@@ -137,15 +137,14 @@ typedef struct bn_kernels
 	 * For each token t < n_tokens and each row r of the groups
 	 * [group_begin, group_end), r < rows:
 	 *   y[t * ldy + r] = (float) s * (row_scale[r] * x_scale[t])
-	 *   s = sum_c w[r][c] (128 high[t][c] + low[t][c])		(n_parts 2)
-	 *   s = sum_c w[r][c] high[t][c]						(n_parts 1)
+	 *   s = sum_c w[r][c] (128 high[t][c] + low[t][c])
 	 * x is [n_tokens][2: high, low][bn_quant_stride(cols)].  s is exact: the
 	 * caller sees to it that sums of any of its terms stay within int32.  No
 	 * value of w, high or low may be -128.
 	 */
 	void		(*int8_gemm) (float *y, size_t ldy, const int8_t *w, int rows, int cols,
 							  const float *row_scale, int group_begin, int group_end,
-							  const int8_t *x, const float *x_scale, int n_tokens, int n_parts);
+							  const int8_t *x, const float *x_scale, int n_tokens);
 
 	/*
 	 * What is lost by int8: sums[0] = sum x[i]^2, sums[1] = sum d[i]^2 with

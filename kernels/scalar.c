@@ -223,8 +223,7 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 }
 
 static int32_t
-int8_dot(const int8_t *w, size_t n_blocks, int row, const int8_t *high, const int8_t *low, int cols,
-		 int n_parts)
+int8_dot(const int8_t *w, size_t n_blocks, int row, const int8_t *high, const int8_t *low, int cols)
 {
 	const int8_t *group = w + (size_t) (row / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
 	int32_t		sum = 0;
@@ -233,15 +232,14 @@ int8_dot(const int8_t *w, size_t n_blocks, int row, const int8_t *high, const in
 	{
 		const int8_t *tile = group + (size_t) (c / BN_INT8_COLS) * BN_TILE_BYTES;
 
-		sum += tile[4 * (row % BN_TILE_ROWS) + c % 4] * (n_parts == 1 ? high[c] : 128 * high[c] + low[c]);
+		sum += tile[4 * (row % BN_TILE_ROWS) + c % 4] * (128 * high[c] + low[c]);
 	}
 	return sum;
 }
 
 static void
 int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
-		  int group_begin, int group_end, const int8_t *x, const float *x_scale,
-		  int n_tokens, int n_parts)
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
 {
 	size_t		n_blocks = bn_int8_blocks((size_t) cols);
 	size_t		stride = bn_quant_stride((size_t) cols);
@@ -250,7 +248,7 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 	for (int t = 0; t < n_tokens; t++)
 		for (int r = group_begin * BN_TILE_ROWS; r < row_end; r++)
 			y[t * ldy + r] = (float) int8_dot(w, n_blocks, r, x + 2 * t * stride,
-											  x + (2 * t + 1) * stride, cols, n_parts) *
+											  x + (2 * t + 1) * stride, cols) *
 				(row_scale[r] * x_scale[t]);
 }
 

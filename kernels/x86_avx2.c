@@ -638,42 +638,46 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
  * int8 matrices: |w| is the unsigned operand and x takes the sign of w, so that
  * no pair of products exceeds 2 * 127 * 127.
  */
-#define INT8_VECTORS 4			/* parts of tokens */
+#define INT8_TOKENS 2
 #define INT8_PREFETCH_BYTES 2048
 
-#define STEP_HALF(v, h, w) \
+#define STEP_HALF(t, h, w) \
 	do { \
-		__m256i		pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(xv, w)); \
-		s##v##h = _mm256_add_epi32(s##v##h, _mm256_madd_epi16(pairs, ones)); \
+		__m256i		size = _mm256_abs_epi8(w); \
+		__m256i		sh = _mm256_maddubs_epi16(size, _mm256_sign_epi8(xh, w)); \
+		__m256i		sl = _mm256_maddubs_epi16(size, _mm256_sign_epi8(xl, w)); \
+		high##t##h = _mm256_add_epi32(high##t##h, _mm256_madd_epi16(sh, ones)); \
+		low##t##h = _mm256_add_epi32(low##t##h, _mm256_madd_epi16(sl, ones)); \
 	} while (0)
-#define STEP_VECTOR(v) \
-	if (n_vectors > v) \
-	{ \
-		__m256i		xv = spread(x + v * ldx + b * BN_INT8_COLS); \
-		STEP_HALF(v, 0, w0); \
-		STEP_HALF(v, 1, w1); \
-	}
-#define STORE_VECTOR(v) \
-	if (n_vectors > v) \
-	{ \
-		_mm256_storeu_si256((__m256i *) (sums + v * BN_TILE_ROWS), s##v##0); \
-		_mm256_storeu_si256((__m256i *) (sums + v * BN_TILE_ROWS + 8), s##v##1); \
-	}
+#define STEP_TOKEN(t) \
+	do { \
+		__m256i		xh = spread(x + 2 * t * stride + b * BN_INT8_COLS); \
+		__m256i		xl = spread(x + (2 * t + 1) * stride + b * BN_INT8_COLS); \
+		STEP_HALF(t, 0, w0); \
+		STEP_HALF(t, 1, w1); \
+	} while (0)
+#define STORE_TOKEN(t) \
+	do { \
+		_mm256_storeu_si256((__m256i *) (sums + t * BN_TILE_ROWS), \
+							_mm256_add_epi32(_mm256_slli_epi32(high##t##0, 7), low##t##0)); \
+		_mm256_storeu_si256((__m256i *) (sums + t * BN_TILE_ROWS + 8), \
+							_mm256_add_epi32(_mm256_slli_epi32(high##t##1, 7), low##t##1)); \
+	} while (0)
 
-/* sums[n_vectors][BN_TILE_ROWS] of one group */
+/* sums[n_tokens][BN_TILE_ROWS] of one group */
 static INLINE void
-int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size_t ldx,
-		  const int n_vectors)
+int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size_t stride,
+		  const int n_tokens)
 {
 	__m256i		ones = _mm256_set1_epi16(1);
-	__m256i		s00 = _mm256_setzero_si256();
-	__m256i		s01 = s00,
-				s10 = s00,
-				s11 = s00,
-				s20 = s00,
-				s21 = s00,
-				s30 = s00,
-				s31 = s00;
+	__m256i		high00 = _mm256_setzero_si256();
+	__m256i		high01 = high00,
+				high10 = high00,
+				high11 = high00,
+				low00 = high00,
+				low01 = high00,
+				low10 = high00,
+				low11 = high00;
 
 	for (size_t b = 0; b < n_blocks; b++)
 	{
@@ -682,58 +686,25 @@ int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size
 		__m256i		w1 = _mm256_loadu_si256((const __m256i *) (p + 32));
 
 		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T1);
-		STEP_VECTOR(0);
-		STEP_VECTOR(1);
-		STEP_VECTOR(2);
-		STEP_VECTOR(3);
+		STEP_TOKEN(0);
+		if (n_tokens > 1)
+			STEP_TOKEN(1);
 	}
-	STORE_VECTOR(0);
-	STORE_VECTOR(1);
-	STORE_VECTOR(2);
-	STORE_VECTOR(3);
+	STORE_TOKEN(0);
+	if (n_tokens > 1)
+		STORE_TOKEN(1);
 }
 
 #undef STEP_HALF
-#undef STEP_VECTOR
-#undef STORE_VECTOR
-
-static void
-int8_vectors(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size_t ldx,
-			 int n_vectors)
-{
-	switch (n_vectors)
-	{
-		case 1:
-			int8_tile(sums, w, n_blocks, x, ldx, 1);
-			break;
-		case 2:
-			int8_tile(sums, w, n_blocks, x, ldx, 2);
-			break;
-		case 3:
-			int8_tile(sums, w, n_blocks, x, ldx, 3);
-			break;
-		default:
-			int8_tile(sums, w, n_blocks, x, ldx, INT8_VECTORS);
-			break;
-	}
-}
-
-/* 128 high + low, of sums modulo 2^32 */
-static INLINE int32_t
-join_parts(int32_t high, int32_t low)
-{
-	return (int32_t) ((uint32_t) high * 128 + (uint32_t) low);
-}
+#undef STEP_TOKEN
+#undef STORE_TOKEN
 
 static void
 int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
-		  int group_begin, int group_end, const int8_t *x, const float *x_scale,
-		  int n_tokens, int n_parts)
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
 {
 	size_t		n_blocks = bn_int8_blocks((size_t) cols);
 	size_t		stride = bn_quant_stride((size_t) cols);
-	size_t		ldx = n_parts == 1 ? 2 * stride : stride;
-	int			at_once = INT8_VECTORS / n_parts;
 
 	for (int g = group_begin; g < group_end; g++)
 	{
@@ -741,21 +712,20 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 		int			n_rows = rows - r0 < BN_TILE_ROWS ? rows - r0 : BN_TILE_ROWS;
 		const int8_t *group = w + (size_t) g * n_blocks * BN_TILE_BYTES;
 
-		for (int t0 = 0; t0 < n_tokens; t0 += at_once)
+		for (int t0 = 0; t0 < n_tokens; t0 += INT8_TOKENS)
 		{
-			int			n = n_tokens - t0 < at_once ? n_tokens - t0 : at_once;
-			int32_t		sums[INT8_VECTORS * BN_TILE_ROWS];
+			int			n = n_tokens - t0 < INT8_TOKENS ? n_tokens - t0 : INT8_TOKENS;
+			const int8_t *xt = x + 2 * (size_t) t0 * stride;
+			int32_t		sums[INT8_TOKENS * BN_TILE_ROWS];
 
-			int8_vectors(sums, group, n_blocks, x + 2 * (size_t) t0 * stride, ldx, n * n_parts);
+			if (n == 1)
+				int8_tile(sums, group, n_blocks, xt, stride, 1);
+			else
+				int8_tile(sums, group, n_blocks, xt, stride, INT8_TOKENS);
 			for (int t = 0; t < n; t++)
-			{
-				const int32_t *high = sums + t * n_parts * BN_TILE_ROWS;
-
 				for (int r = 0; r < n_rows; r++)
-					y[(size_t) (t0 + t) * ldy + r0 + r] =
-						(float) (n_parts == 1 ? high[r] : join_parts(high[r], high[BN_TILE_ROWS + r])) *
+					y[(size_t) (t0 + t) * ldy + r0 + r] = (float) sums[t * BN_TILE_ROWS + r] *
 						(row_scale[r0 + r] * x_scale[t0 + t]);
-			}
 		}
 	}
 }

@@ -410,30 +410,26 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
  * int8 matrices.  The unsigned operand is w + 128, which is w with its sign bit
  * turned over; the surplus is 128 times the sum of the other operand.
  */
-#define INT8_VECTORS 8			/* parts of tokens */
+#define INT8_TOKENS 4
 #define INT8_PREFETCH_BYTES 2048
 
 /* Writes the outputs of one group for one token, from sums modulo 2^32. */
 static INLINE void
-store_int8(float *y, __m512i sum, int32_t surplus, const float *row_scale, float x_scale, int n_rows)
+store_int8(float *y, __m512i high, __m512i low, int32_t surplus, const float *row_scale,
+		   float x_scale, int n_rows)
 {
 	__mmask16	lanes = n_rows >= BN_TILE_ROWS ? 0xffff : first_lanes(n_rows);
+	__m512i		sum = _mm512_sub_epi32(_mm512_add_epi32(_mm512_slli_epi32(high, 7), low),
+									   _mm512_set1_epi32(surplus));
 	__m512		scale = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row_scale),
 									  _mm512_set1_ps(x_scale));
 
-	sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(surplus));
 	_mm512_mask_storeu_ps(y, lanes, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
 }
 
-static INLINE __m512i
-join_parts(__m512i high, __m512i low)
-{
-	return _mm512_add_epi32(_mm512_slli_epi32(high, 7), low);
-}
-
-/* 128 times the sum of 128 high + low, or of high alone, modulo 2^32 */
+/* 128 times the sum of 128 high + low, modulo 2^32 */
 static INLINE int32_t
-int8_surplus(const int8_t *x, size_t stride, int n_parts)
+int8_surplus(const int8_t *x, size_t stride)
 {
 	__m512i		ones = _mm512_set1_epi8(1);
 	__m512i		high = _mm512_setzero_si512();
@@ -444,7 +440,8 @@ int8_surplus(const int8_t *x, size_t stride, int n_parts)
 		high = _mm512_dpbusd_epi32(high, ones, _mm512_loadu_si512(x + i));
 		low = _mm512_dpbusd_epi32(low, ones, _mm512_loadu_si512(x + stride + i));
 	}
-	return (int32_t) ((uint32_t) _mm512_reduce_add_epi32(n_parts == 1 ? high : join_parts(high, low)) * 128);
+	return (int32_t) (((uint32_t) _mm512_reduce_add_epi32(high) * 128 +
+					   (uint32_t) _mm512_reduce_add_epi32(low)) * 128);
 }
 
 /* One token, n_groups groups that are step groups apart, each a stream. */
@@ -457,8 +454,8 @@ int8_surplus(const int8_t *x, size_t stride, int n_parts)
 		low##g = _mm512_dpbusd_epi32(low##g, tile, xl); \
 	} while (0)
 #define STORE_GROUP(g) \
-	store_int8(y + g * step_rows, join_parts(high##g, low##g), surplus, row_scale + g * step_rows, \
-			   x_scale, n_rows - g * step_rows)
+	store_int8(y + g * step_rows, high##g, low##g, surplus, row_scale + g * step_rows, x_scale, \
+			   n_rows - g * step_rows)
 
 static INLINE void
 int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_scale,
@@ -502,42 +499,50 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 #undef STEP_GROUP
 #undef STORE_GROUP
 
-#define STEP_VECTOR(v) \
-	if (n_vectors > v) \
+#define STEP_TOKEN(t) \
+	if (n_tokens > t) \
 	{ \
-		__m512i		xv = spread(x + v * ldx + b * BN_INT8_COLS); \
-		s##v##0 = _mm512_dpbusd_epi32(s##v##0, tile0, xv); \
-		s##v##1 = _mm512_dpbusd_epi32(s##v##1, tile1, xv); \
+		const int8_t *xt = x + 2 * t * stride + b * BN_INT8_COLS; \
+		__m512i		xh = spread(xt); \
+		__m512i		xl = spread(xt + stride); \
+		high##t##0 = _mm512_dpbusd_epi32(high##t##0, tile0, xh); \
+		high##t##1 = _mm512_dpbusd_epi32(high##t##1, tile1, xh); \
+		low##t##0 = _mm512_dpbusd_epi32(low##t##0, tile0, xl); \
+		low##t##1 = _mm512_dpbusd_epi32(low##t##1, tile1, xl); \
 	}
-#define STORE_VECTOR(v) \
-	if (n_vectors > v) \
+#define STORE_TOKEN(t) \
+	if (n_tokens > t) \
 	{ \
-		_mm512_store_si512(sums + v * PAIR_ROWS, s##v##0); \
-		_mm512_store_si512(sums + v * PAIR_ROWS + BN_TILE_ROWS, s##v##1); \
+		store_int8(y + t * ldy, high##t##0, low##t##0, surplus[t], row_scale, x_scale[t], n_rows); \
+		if (step_rows > 0) \
+			store_int8(y + t * ldy + step_rows, high##t##1, low##t##1, surplus[t], \
+					   row_scale + step_rows, x_scale[t], n_rows - step_rows); \
 	}
 
-/* sums[n_vectors][PAIR_ROWS] = two groups times n_vectors vectors */
+/* Two groups, step_rows apart (0: there is only one), n_tokens tokens */
 static INLINE void
-int8_pair(int32_t *sums, const int8_t *w0, const int8_t *w1, size_t n_blocks,
-		  const int8_t *x, size_t ldx, const int n_vectors)
+int8_pair(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
+		  const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
+		  const int32_t *surplus, const int n_tokens, int n_rows)
 {
+	const int8_t *w1 = w0 + (size_t) (step_rows / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
 	__m512i		flip = _mm512_set1_epi8((char) 0x80);
-	__m512i		s00 = _mm512_setzero_si512();
-	__m512i		s01 = s00,
-				s10 = s00,
-				s11 = s00,
-				s20 = s00,
-				s21 = s00,
-				s30 = s00,
-				s31 = s00,
-				s40 = s00,
-				s41 = s00,
-				s50 = s00,
-				s51 = s00,
-				s60 = s00,
-				s61 = s00,
-				s70 = s00,
-				s71 = s00;
+	__m512i		high00 = _mm512_setzero_si512();
+	__m512i		high01 = high00,
+				high10 = high00,
+				high11 = high00,
+				high20 = high00,
+				high21 = high00,
+				high30 = high00,
+				high31 = high00,
+				low00 = high00,
+				low01 = high00,
+				low10 = high00,
+				low11 = high00,
+				low20 = high00,
+				low21 = high00,
+				low30 = high00,
+				low31 = high00;
 
 	for (size_t b = 0; b < n_blocks; b++)
 	{
@@ -546,132 +551,87 @@ int8_pair(int32_t *sums, const int8_t *w0, const int8_t *w1, size_t n_blocks,
 
 		_mm_prefetch((const char *) w0 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
 		_mm_prefetch((const char *) w1 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
-		STEP_VECTOR(0);
-		STEP_VECTOR(1);
-		STEP_VECTOR(2);
-		STEP_VECTOR(3);
-		STEP_VECTOR(4);
-		STEP_VECTOR(5);
-		STEP_VECTOR(6);
-		STEP_VECTOR(7);
+		STEP_TOKEN(0);
+		STEP_TOKEN(1);
+		STEP_TOKEN(2);
+		STEP_TOKEN(3);
 	}
-	STORE_VECTOR(0);
-	STORE_VECTOR(1);
-	STORE_VECTOR(2);
-	STORE_VECTOR(3);
-	STORE_VECTOR(4);
-	STORE_VECTOR(5);
-	STORE_VECTOR(6);
-	STORE_VECTOR(7);
+	STORE_TOKEN(0);
+	STORE_TOKEN(1);
+	STORE_TOKEN(2);
+	STORE_TOKEN(3);
 }
 
-#undef STEP_VECTOR
-#undef STORE_VECTOR
+#undef STEP_TOKEN
+#undef STORE_TOKEN
 
+/* Two groups, the first INT8_TOKENS of n_tokens tokens, or all */
 static void
-int8_vectors(int32_t *sums, const int8_t *w0, const int8_t *w1, size_t n_blocks,
-			 const int8_t *x, size_t ldx, int n_vectors)
+int8_tokens(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
+			const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
+			const int32_t *surplus, int n_tokens, int n_rows)
 {
-	switch (n_vectors)
+#define PAIR_OF(n) \
+	int8_pair(y, ldy, w0, step_rows, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
+	switch (n_tokens)
 	{
 		case 1:
-			int8_pair(sums, w0, w1, n_blocks, x, ldx, 1);
+			PAIR_OF(1);
 			break;
 		case 2:
-			int8_pair(sums, w0, w1, n_blocks, x, ldx, 2);
+			PAIR_OF(2);
 			break;
 		case 3:
-			int8_pair(sums, w0, w1, n_blocks, x, ldx, 3);
-			break;
-		case 4:
-			int8_pair(sums, w0, w1, n_blocks, x, ldx, 4);
-			break;
-		case 5:
-			int8_pair(sums, w0, w1, n_blocks, x, ldx, 5);
-			break;
-		case 6:
-			int8_pair(sums, w0, w1, n_blocks, x, ldx, 6);
-			break;
-		case 7:
-			int8_pair(sums, w0, w1, n_blocks, x, ldx, 7);
+			PAIR_OF(3);
 			break;
 		default:
-			int8_pair(sums, w0, w1, n_blocks, x, ldx, INT8_VECTORS);
+			PAIR_OF(INT8_TOKENS);
 			break;
 	}
-}
-
-static void
-int8_single_gemm(float *y, const int8_t *w, int rows, size_t n_blocks, const float *row_scale,
-				 int group_begin, int group_end, const int8_t *x, size_t stride, float x_scale)
-{
-	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
-	int32_t		surplus = int8_surplus(x, stride, 2);
-	int			step = (group_end - group_begin) / 4;
-	int			g = group_begin;
-
-	for (; g < group_begin + step; g++)
-		int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
-						  row_scale + g * BN_TILE_ROWS, x, stride, x_scale, surplus,
-						  4, step, rows - g * BN_TILE_ROWS);
-	for (g = group_begin + 4 * step; g < group_end; g++)
-		int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
-						  row_scale + g * BN_TILE_ROWS, x, stride, x_scale, surplus,
-						  1, 0, rows - g * BN_TILE_ROWS);
+#undef PAIR_OF
 }
 
 static void
 int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
-		  int group_begin, int group_end, const int8_t *x, const float *x_scale,
-		  int n_tokens, int n_parts)
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
 {
 	size_t		n_blocks = bn_int8_blocks((size_t) cols);
 	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
 	size_t		stride = bn_quant_stride((size_t) cols);
-	size_t		ldx = n_parts == 1 ? 2 * stride : stride;
-	int			step = pair_step(group_begin, group_end);
+	int			g = group_begin;
 
-	if (n_tokens == 1 && n_parts == 2)
+	if (n_tokens == 1)
 	{
-		int8_single_gemm(y, w, rows, n_blocks, row_scale, group_begin, group_end, x, stride, *x_scale);
+		int32_t		surplus = int8_surplus(x, stride);
+		int			step = (group_end - group_begin) / 4;
+
+		for (; g < group_begin + step; g++)
+			int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
+							  row_scale + g * BN_TILE_ROWS, x, stride, *x_scale, surplus,
+							  4, step, rows - g * BN_TILE_ROWS);
+		for (g = group_begin + 4 * step; g < group_end; g++)
+			int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
+							  row_scale + g * BN_TILE_ROWS, x, stride, *x_scale, surplus,
+							  1, 0, rows - g * BN_TILE_ROWS);
 		return;
 	}
 
-	for (int chunk = 0; chunk < n_tokens; chunk += CHUNK_TOKENS)
+	for (int t0 = 0; t0 < n_tokens; t0 += CHUNK_TOKENS)
 	{
-		int			n = n_tokens - chunk < CHUNK_TOKENS ? n_tokens - chunk : CHUNK_TOKENS;
-		const int8_t *xc = x + 2 * (size_t) chunk * stride;
+		int			n = n_tokens - t0 < CHUNK_TOKENS ? n_tokens - t0 : CHUNK_TOKENS;
+		int			step = pair_step(group_begin, group_end);
 		int32_t		surplus[CHUNK_TOKENS];
 
 		for (int t = 0; t < n; t++)
-			surplus[t] = int8_surplus(xc + 2 * (size_t) t * stride, stride, n_parts);
+			surplus[t] = int8_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
 
 		/* a pair of groups stays in the cache for all tokens of the chunk */
-		for (int g = group_begin; g < group_begin + step; g++)
-		{
-			const int8_t *w0 = w + g * group_bytes;
-			const int8_t *w1 = g + step < group_end ? w0 + step * group_bytes : w0;
-			_Alignas(64) int32_t sums[CHUNK_TOKENS * 2 * PAIR_ROWS];
-
-			for (int v = 0; v < n * n_parts; v += INT8_VECTORS)
-				int8_vectors(sums + v * PAIR_ROWS, w0, w1, n_blocks, xc + (size_t) v * ldx, ldx,
-							 n * n_parts - v);
-			for (int k = 0; k < PAIR && g + k * step < group_end; k++)
-			{
-				int			r = (g + k * step) * BN_TILE_ROWS;
-
-				for (int t = 0; t < n; t++)
-				{
-					const int32_t *high = sums + t * n_parts * PAIR_ROWS + k * BN_TILE_ROWS;
-					__m512i		sum = _mm512_load_si512(high);
-
-					if (n_parts == 2)
-						sum = join_parts(sum, _mm512_load_si512(high + PAIR_ROWS));
-					store_int8(y + (size_t) (chunk + t) * ldy + r, sum, surplus[t], row_scale + r,
-							   x_scale[chunk + t], rows - r);
-				}
-			}
-		}
+		for (g = group_begin; g < group_begin + step; g++)
+			for (int t = 0; t < n; t += INT8_TOKENS)
+				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes,
+							g + step < group_end ? step * BN_TILE_ROWS : 0, n_blocks,
+							row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
+							x_scale + t0 + t, surplus + t, n - t, rows - g * BN_TILE_ROWS);
 	}
 }
 

@@ -31,7 +31,7 @@
 typedef struct bn_screened
 {
 	float		error_factor;	/* of a head row's error */
-	float		norm_factor[2]; /* of a head row's norm, with the high part alone and with both */
+	float		norm_factor;	/* of a head row's norm */
 	bool		all;			/* the screen is of no use: all rows are needed */
 } bn_screened;
 
@@ -70,9 +70,8 @@ struct bn_engine
 	float	   *scratch;		/* [n_threads, scratch_stride] */
 	int32_t    *head_entry;		/* [max_entries], of the rows of the head's input */
 	int8_t	   *head_fixed;		/* [max_entries][2: high, low][quant stride of d_model] */
-	float	   *head_scale;		/* [2: high part alone, both][max_entries], of head_fixed */
+	float	   *head_scale;		/* [max_entries], of head_fixed */
 	bn_screened *screened;		/* [max_entries] */
-	int			coarse_pause;	/* steps for which the screen uses both parts at once */
 	int32_t    *survivors;		/* [n_threads, max_survivors] */
 	int32_t		max_survivors;
 

@@ -16,10 +16,6 @@
  * over the n rows that look best, n logits are at least T, so rows with
  * w' x' + E < T are not among the n largest; all others are computed exactly.
  *
- * x' has two parts, each of a byte.  With many rows of input it is the products
- * that take the time, and the high part alone may do, with the larger ||x - x'||:
- * where it excludes too little, both are used.
- *
  * src/core/head.c
  *
  *-------------------------------------------------------------------------
@@ -32,8 +28,6 @@
 #define HEAD_GRAIN 64			/* rows that one thread takes at least */
 #define SCREEN_GRAIN 4			/* groups of rows, likewise */
 #define BEST_SHARE 32			/* more than a part of the rows: no screen */
-#define COARSE_SHARE 128		/* more survivors than a part of the rows: both parts */
-#define COARSE_PAUSE 16			/* steps without trying, after too many failed */
 #define BLOCK 16				/* rows that are compared at once */
 
 /* Sizes for which no step of the bounds over- or underflows */
@@ -45,7 +39,6 @@ typedef struct head_job
 	bn_engine  *engine;
 	int			first;			/* row of the head's input */
 	int			n_rows;
-	int			n_parts;		/* of the input in fixed point */
 } head_job;
 
 /* Rows of the head's input are in branch, which is free after the last layer. */
@@ -59,13 +52,6 @@ static inline const bn_step_entry *
 entry_of(const bn_engine *e, int row)
 {
 	return &e->entries[e->head_entry[row]];
-}
-
-/* What the input in fixed point is multiplied with, by row, if n_parts of it are used. */
-static inline float *
-head_scale(bn_engine *e, int n_parts)
-{
-	return e->head_scale + (size_t) (n_parts - 1) * (size_t) e->max_entries;
 }
 
 /* Logits of the rows [begin, end) of the output matrix for n_x vectors. */
@@ -128,7 +114,7 @@ multiply_screen(void *arg, int begin, int end, int thread)
 							  begin, end - begin > most ? begin + most : end,
 							  e->head_fixed + 2 * (size_t) job->first *
 							  bn_quant_stride((size_t) w->cols),
-							  head_scale(e, job->n_parts) + job->first, job->n_rows, job->n_parts);
+							  e->head_scale + job->first, job->n_rows);
 }
 
 /* Puts a row of the head's input into fixed point. */
@@ -144,10 +130,8 @@ fix_row(bn_engine *e, int row)
 	bn_screened *s = &e->screened[row];
 	int32_t		limit = INT32_MAX / (127 * n) < 127 * 127 ? INT32_MAX / (127 * n) : 127 * 127;
 	float		largest = 0;
-	float		scale;
 	double		norm = 0;
 	double		loss = 0;
-	double		coarse_loss = 0;
 	int			i;
 
 	for (i = 0; i < n; i++)
@@ -159,9 +143,7 @@ fix_row(bn_engine *e, int row)
 	}
 	norm = sqrt(norm) * 1.00001;
 	s->all = !(largest >= LEAST_X && h->screen_norm * norm <= LARGEST_LOGIT);
-	scale = s->all ? 0 : largest / (float) limit;
-	head_scale(e, 2)[row] = scale;
-	head_scale(e, 1)[row] = 128 * scale;
+	e->head_scale[row] = s->all ? 0 : largest / (float) limit;
 	memset(high, 0, 2 * stride);
 	if (s->all)
 		return;
@@ -170,19 +152,15 @@ fix_row(bn_engine *e, int row)
 		float		v = x[i] * ((float) limit / largest);
 		int32_t		fixed = (int32_t) (v + (v < 0 ? -0.5f : 0.5f));
 		double		lost;
-		double		coarsely_lost;
 
 		fixed = fixed > limit ? limit : fixed < -limit ? -limit : fixed;
 		high[i] = (int8_t) ((fixed + 64 + 128 * 128) / 128 - 128);
 		low[i] = (int8_t) (fixed - 128 * high[i]);
-		lost = x[i] - (double) scale * fixed;
+		lost = x[i] - (double) e->head_scale[row] * fixed;
 		loss += lost * lost;
-		coarsely_lost = x[i] - (double) scale * (128 * high[i]);
-		coarse_loss += coarsely_lost * coarsely_lost;
 	}
 	s->error_factor = (float) (norm * 1.00001);
-	s->norm_factor[0] = (float) (sqrt(coarse_loss) * 1.00001 + norm * (n + 64) * 0x1p-24);
-	s->norm_factor[1] = (float) (sqrt(loss) * 1.00001 + norm * (n + 64) * 0x1p-24);
+	s->norm_factor = (float) (sqrt(loss) * 1.00001 + norm * (n + 64) * 0x1p-24);
 }
 
 /*
@@ -190,7 +168,7 @@ fix_row(bn_engine *e, int row)
  * they are too many.
  */
 static int32_t
-find_survivors(bn_engine *e, int row, int n_parts, const float *logits, int32_t *survivors)
+find_survivors(bn_engine *e, int row, const float *logits, int32_t *survivors)
 {
 	const bn_step_entry *entry = entry_of(e, row);
 	const bn_image_header *h = e->model->header;
@@ -198,9 +176,8 @@ find_survivors(bn_engine *e, int row, int n_parts, const float *logits, int32_t 
 		bn_screen_row_count(h);
 	const float *norm = error + bn_screen_row_count(h);
 	float		a = e->screened[row].error_factor;
-	float		b = e->screened[row].norm_factor[n_parts - 1];
+	float		b = e->screened[row].norm_factor;
 	int32_t		vocab = h->config.vocab_size;
-	int32_t		limit = n_parts == 1 ? vocab / COARSE_SHARE : e->max_survivors;
 	float		threshold = INFINITY;
 	int32_t		n = 0;
 	int32_t		r;
@@ -230,7 +207,7 @@ find_survivors(bn_engine *e, int row, int n_parts, const float *logits, int32_t 
 		{
 			if (logits[k] + BOUND(k) < threshold)
 				continue;
-			if (n == limit)
+			if (n == e->max_survivors)
 				return -1;
 			survivors[n++] = k;
 		}
@@ -255,7 +232,7 @@ find_best(void *arg, int begin, int end, int thread)
 		int32_t		i;
 
 		if (!e->screened[row].all)
-			n = find_survivors(e, row, job->n_parts, entry->logits, survivors);
+			n = find_survivors(e, row, entry->logits, survivors);
 		e->screened[row].all = n < 0;
 		for (i = 0; i < n; i++)
 			multiply_rows(e, entry->logits, survivors[i], survivors[i] + 1,
@@ -285,7 +262,7 @@ static bn_status
 run_full(bn_engine *e, int first, int n_rows, bn_error *err)
 {
 	int32_t		vocab = e->model->config->vocab_size;
-	head_job	job = {e, first, n_rows, 0};
+	head_job	job = {e, first, n_rows};
 	int			row;
 
 	bn_engine_run(e, BN_PART_HEAD, multiply_head, &job, vocab, HEAD_GRAIN,
@@ -304,66 +281,21 @@ run_full(bn_engine *e, int first, int n_rows, bn_error *err)
 	return BN_OK;
 }
 
-/* The largest logits through the screen; leaves "all" set where that was of no use. */
-static void
-screen_rows(bn_engine *e, int first, int n_rows, int n_parts)
-{
-	int32_t		vocab = e->model->config->vocab_size;
-	head_job	job = {e, first, n_rows, n_parts};
-
-	bn_engine_run(e, BN_PART_HEAD, multiply_screen, &job,
-				  (int) bn_ternary_groups((size_t) vocab), SCREEN_GRAIN,
-				  BN_TILE_ROWS * (int64_t) e->model->config->d_model * n_rows);
-	bn_engine_run(e, BN_PART_HEAD, find_best, &job, n_rows, 1, vocab);
-}
-
-/* Is the row one for which both parts may do where the high one did not? */
-static bool
-needs_both_parts(bn_engine *e, int row)
-{
-	return e->screened[row].all && head_scale(e, 2)[row] > 0;
-}
-
-/*
- * High parts first, then both for the rows for which that was not enough.  Were
- * those many, it is left for a while: how well it works depends on the model.
- */
-static void
-screen_coarsely(bn_engine *e, int first, int n_rows)
-{
-	int			n_failed = 0;
-	int			row;
-	int			end;
-
-	screen_rows(e, first, n_rows, 1);
-	for (row = first; row < first + n_rows && !bn_engine_stopping(e, 0); row = end)
-	{
-		for (end = row; end < first + n_rows && needs_both_parts(e, end); end++)
-			e->screened[end].all = false;
-		if (end > row)
-			screen_rows(e, row, end - row, 2);
-		n_failed += end - row;
-		end += end == row;
-	}
-	if (n_failed > n_rows / 4)
-		e->coarse_pause = COARSE_PAUSE;
-}
-
 /* The largest logits of n_rows rows of the head's input from first on. */
 static bn_status
 run_screened(bn_engine *e, int first, int n_rows, bn_error *err)
 {
+	int32_t		vocab = e->model->config->vocab_size;
+	int64_t		row_work = e->model->config->d_model;
+	head_job	job = {e, first, n_rows};
 	int			row;
 
 	for (row = first; row < first + n_rows; row++)
 		fix_row(e, row);
-	if (n_rows > 1 && e->coarse_pause == 0)
-		screen_coarsely(e, first, n_rows);
-	else
-	{
-		e->coarse_pause -= e->coarse_pause > 0;
-		screen_rows(e, first, n_rows, 2);
-	}
+	bn_engine_run(e, BN_PART_HEAD, multiply_screen, &job,
+				  (int) bn_ternary_groups((size_t) vocab), SCREEN_GRAIN,
+				  BN_TILE_ROWS * row_work * n_rows);
+	bn_engine_run(e, BN_PART_HEAD, find_best, &job, n_rows, 1, vocab);
 	for (row = first; row < first + n_rows && !bn_engine_stopping(e, 0); row++)
 		if (e->screened[row].all)
 			BN_TRY(run_full(e, row, 1, err));

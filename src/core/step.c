@@ -119,7 +119,7 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	TAKE(scratch, (size_t) n_threads * e->scratch_stride);
 	TAKE(head_entry, n);
 	TAKE(head_fixed, n * 2 * bn_quant_stride((size_t) c->d_model));
-	TAKE(head_scale, 2 * n);
+	TAKE(head_scale, n);
 	TAKE(screened, n);
 	TAKE(survivors, (size_t) n_threads * (size_t) e->max_survivors);
 #undef TAKE
