@@ -172,7 +172,7 @@ demo-stop:
 sanitize:
 	@test/setup compiler
 	@$(MAKE) --no-print-directory unit BUILD=build/sanitize \
-		BN_OPTIMIZE='-O1 -g -fno-omit-frame-pointer' BN_EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-wrapv'
+		BN_OPTIMIZE='-O1 -g -fno-omit-frame-pointer' BN_EXTRA='-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-wrapv'
 
 arm:
 	@test/setup arm
