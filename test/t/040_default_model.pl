@@ -13,13 +13,13 @@ use Test::More;
 
 my $eval = dirname(dirname(__FILE__)) . '/eval';
 my %bars = (
-	classify => 32,
-	sentiment => 60,
-	summary => 10,
-	question => 55,
-	field => 62,
-	embed => 12,
-	postgres => 60);
+	classify => 40,
+	sentiment => 65,
+	summary => 22,
+	question => 68,
+	field => 68,
+	embed => 14,
+	postgres => 72);
 
 my $node = start_server('model');
 my $scores = $node->safe_psql('postgres',
