@@ -410,7 +410,6 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
  * int8 matrices.  The unsigned operand is w + 128, which is w with its sign bit
  * turned over; the surplus is 128 times the sum of the other operand.
  */
-#define INT8_TOKENS 4
 #define INT8_PREFETCH_BYTES 2048
 
 /* Writes the outputs of one group for one token, from sums modulo 2^32. */
@@ -502,70 +501,117 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 #define STEP_TOKEN(t) \
 	if (n_tokens > t) \
 	{ \
-		const int8_t *xt = x + 2 * t * stride + b * BN_INT8_COLS; \
-		__m512i		xh = spread(xt); \
-		__m512i		xl = spread(xt + stride); \
-		high##t##0 = _mm512_dpbusd_epi32(high##t##0, tile0, xh); \
-		high##t##1 = _mm512_dpbusd_epi32(high##t##1, tile1, xh); \
-		low##t##0 = _mm512_dpbusd_epi32(low##t##0, tile0, xl); \
-		low##t##1 = _mm512_dpbusd_epi32(low##t##1, tile1, xl); \
+		__m512i		xt = spread(part + 2 * t * stride + b * BN_INT8_COLS); \
+		s##t##0 = _mm512_dpbusd_epi32(s##t##0, tile0, xt); \
+		s##t##1 = _mm512_dpbusd_epi32(s##t##1, tile1, xt); \
+	}
+#define STEP_BLOCK() \
+	do { \
+		__m512i		tile0 = _mm512_xor_si512(_mm512_loadu_si512(w0 + b * BN_TILE_BYTES), flip); \
+		__m512i		tile1 = _mm512_xor_si512(_mm512_loadu_si512(w1 + b * BN_TILE_BYTES), flip); \
+		STEP_TOKEN(0); \
+		STEP_TOKEN(1); \
+		STEP_TOKEN(2); \
+		STEP_TOKEN(3); \
+		STEP_TOKEN(4); \
+		STEP_TOKEN(5); \
+		STEP_TOKEN(6); \
+		STEP_TOKEN(7); \
+	} while (0)
+#define KEEP_TOKEN(t) \
+	if (n_tokens > t) \
+	{ \
+		low[2 * t] = s##t##0; \
+		low[2 * t + 1] = s##t##1; \
+		s##t##0 = s##t##1 = zero; \
 	}
 #define STORE_TOKEN(t) \
 	if (n_tokens > t) \
 	{ \
-		store_int8(y + t * ldy, high##t##0, low##t##0, surplus[t], row_scale, x_scale[t], n_rows); \
+		store_int8(y + t * ldy, s##t##0, low[2 * t], surplus[t], row_scale, x_scale[t], n_rows); \
 		if (step_rows > 0) \
-			store_int8(y + t * ldy + step_rows, high##t##1, low##t##1, surplus[t], \
+			store_int8(y + t * ldy + step_rows, s##t##1, low[2 * t + 1], surplus[t], \
 					   row_scale + step_rows, x_scale[t], n_rows - step_rows); \
 	}
+#define EACH_TOKEN(DO) \
+	DO(0); \
+	DO(1); \
+	DO(2); \
+	DO(3); \
+	DO(4); \
+	DO(5); \
+	DO(6); \
+	DO(7)
 
-/* Two groups, step_rows apart (0: there is only one), n_tokens tokens */
+/* In which of the blocks of 64 columns any of n_tokens rows of x has not only zeros, a bit each */
+static INLINE uint32_t
+blocks_in_use(const int8_t *x, size_t ldx, const int n_tokens)
+{
+	__m512i		any = _mm512_loadu_si512(x);
+
+	for (int t = 1; t < n_tokens; t++)
+		any = _mm512_or_si512(any, _mm512_loadu_si512(x + t * ldx));
+	return _mm512_test_epi32_mask(any, any);
+}
+
+/*
+ * Two groups, step_rows apart (0: there is only one), n_tokens tokens: the low
+ * parts, then those blocks of the high parts that there are.  Whoever chooses a
+ * scale by which most values need no high part has half the work.
+ */
 static INLINE void
 int8_pair(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
 		  const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
 		  const int32_t *surplus, const int n_tokens, int n_rows)
 {
 	const int8_t *w1 = w0 + (size_t) (step_rows / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
+	const int8_t *part = x + stride;
 	__m512i		flip = _mm512_set1_epi8((char) 0x80);
-	__m512i		high00 = _mm512_setzero_si512();
-	__m512i		high01 = high00,
-				high10 = high00,
-				high11 = high00,
-				high20 = high00,
-				high21 = high00,
-				high30 = high00,
-				high31 = high00,
-				low00 = high00,
-				low01 = high00,
-				low10 = high00,
-				low11 = high00,
-				low20 = high00,
-				low21 = high00,
-				low30 = high00,
-				low31 = high00;
+	__m512i		zero = _mm512_setzero_si512();
+	__m512i		low[2 * TILE_TOKENS];
+	__m512i		s00 = zero,
+				s01 = zero,
+				s10 = zero,
+				s11 = zero,
+				s20 = zero,
+				s21 = zero,
+				s30 = zero,
+				s31 = zero,
+				s40 = zero,
+				s41 = zero,
+				s50 = zero,
+				s51 = zero,
+				s60 = zero,
+				s61 = zero,
+				s70 = zero,
+				s71 = zero;
 
 	for (size_t b = 0; b < n_blocks; b++)
 	{
-		__m512i		tile0 = _mm512_xor_si512(_mm512_loadu_si512(w0 + b * BN_TILE_BYTES), flip);
-		__m512i		tile1 = _mm512_xor_si512(_mm512_loadu_si512(w1 + b * BN_TILE_BYTES), flip);
-
 		_mm_prefetch((const char *) w0 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
 		_mm_prefetch((const char *) w1 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
-		STEP_TOKEN(0);
-		STEP_TOKEN(1);
-		STEP_TOKEN(2);
-		STEP_TOKEN(3);
+		STEP_BLOCK();
 	}
-	STORE_TOKEN(0);
-	STORE_TOKEN(1);
-	STORE_TOKEN(2);
-	STORE_TOKEN(3);
+	EACH_TOKEN(KEEP_TOKEN);
+	part = x;
+	for (size_t column = 0; column < stride; column += 64)
+		for (uint32_t left = blocks_in_use(x + column, 2 * stride, n_tokens); left != 0;
+			 left &= left - 1)
+		{
+			size_t		b = column / BN_INT8_COLS + (size_t) __builtin_ctz(left);
+
+			STEP_BLOCK();
+		}
+	EACH_TOKEN(STORE_TOKEN);
 }
 
 #undef STEP_TOKEN
+#undef STEP_BLOCK
+#undef KEEP_TOKEN
 #undef STORE_TOKEN
+#undef EACH_TOKEN
 
-/* Two groups, the first INT8_TOKENS of n_tokens tokens, or all */
+/* Two groups, the first TILE_TOKENS of n_tokens tokens, or all */
 static void
 int8_tokens(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
 			const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
@@ -584,8 +630,20 @@ int8_tokens(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_bloc
 		case 3:
 			PAIR_OF(3);
 			break;
+		case 4:
+			PAIR_OF(4);
+			break;
+		case 5:
+			PAIR_OF(5);
+			break;
+		case 6:
+			PAIR_OF(6);
+			break;
+		case 7:
+			PAIR_OF(7);
+			break;
 		default:
-			PAIR_OF(INT8_TOKENS);
+			PAIR_OF(TILE_TOKENS);
 			break;
 	}
 #undef PAIR_OF
@@ -627,7 +685,7 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 
 		/* a pair of groups stays in the cache for all tokens of the chunk */
 		for (g = group_begin; g < group_begin + step; g++)
-			for (int t = 0; t < n; t += INT8_TOKENS)
+			for (int t = 0; t < n; t += TILE_TOKENS)
 				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes,
 							g + step < group_end ? step * BN_TILE_ROWS : 0, n_blocks,
 							row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,

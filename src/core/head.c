@@ -29,6 +29,7 @@
 #define SCREEN_GRAIN 4			/* groups of rows, likewise */
 #define BEST_SHARE 32			/* more than a part of the rows: no screen */
 #define BLOCK 16				/* rows that are compared at once */
+#define USUAL_SIZE 3.5			/* of a value: so many times the root of the mean square */
 
 /* Sizes for which no step of the bounds over- or underflows */
 #define LEAST_X 1e-30f
@@ -117,9 +118,24 @@ multiply_screen(void *arg, int begin, int end, int thread)
 							  e->head_scale + job->first, job->n_rows);
 }
 
-/* Puts a row of the head's input into fixed point. */
+/*
+ * Into how many steps the largest value of a row of the head's input is
+ * divided.  A row by itself waits for the matrix to be read, so it is as fine
+ * as sums in int32 allow.  Of several, whose multiplications cost the time, only
+ * values that are far from the usual shall need a high part.
+ */
+static int32_t
+choose_steps(int n, int n_rows, float largest, double norm)
+{
+	int32_t		limit = INT32_MAX / (127 * n) < 127 * 127 ? INT32_MAX / (127 * n) : 127 * 127;
+	double		steps = 127 * largest / (USUAL_SIZE * norm / sqrt(n));
+
+	return n_rows == 1 || steps > limit ? limit : steps < 127 ? 127 : (int32_t) steps;
+}
+
+/* Puts one of n_rows rows of the head's input into fixed point. */
 static void
-fix_row(bn_engine *e, int row)
+fix_row(bn_engine *e, int row, int n_rows)
 {
 	const bn_image_header *h = e->model->header;
 	int			n = h->config.d_model;
@@ -128,8 +144,8 @@ fix_row(bn_engine *e, int row)
 	int8_t	   *high = e->head_fixed + 2 * (size_t) row * stride;
 	int8_t	   *low = high + stride;
 	bn_screened *s = &e->screened[row];
-	int32_t		limit = INT32_MAX / (127 * n) < 127 * 127 ? INT32_MAX / (127 * n) : 127 * 127;
 	float		largest = 0;
+	int32_t		steps;
 	double		norm = 0;
 	double		loss = 0;
 	int			i;
@@ -143,18 +159,19 @@ fix_row(bn_engine *e, int row)
 	}
 	norm = sqrt(norm) * 1.00001;
 	s->all = !(largest >= LEAST_X && h->screen_norm * norm <= LARGEST_LOGIT);
-	e->head_scale[row] = s->all ? 0 : largest / (float) limit;
+	steps = s->all ? 0 : choose_steps(n, n_rows, largest, norm);
+	e->head_scale[row] = s->all ? 0 : largest / (float) steps;
 	memset(high, 0, 2 * stride);
 	if (s->all)
 		return;
 	for (i = 0; i < n; i++)
 	{
-		float		v = x[i] * ((float) limit / largest);
+		float		v = x[i] * ((float) steps / largest);
 		int32_t		fixed = (int32_t) (v + (v < 0 ? -0.5f : 0.5f));
 		double		lost;
 
-		fixed = fixed > limit ? limit : fixed < -limit ? -limit : fixed;
-		high[i] = (int8_t) ((fixed + 64 + 128 * 128) / 128 - 128);
+		fixed = fixed > steps ? steps : fixed < -steps ? -steps : fixed;
+		high[i] = fixed >= -127 && fixed <= 127 ? 0 : (int8_t) ((fixed + 64 + 128 * 128) / 128 - 128);
 		low[i] = (int8_t) (fixed - 128 * high[i]);
 		lost = x[i] - (double) e->head_scale[row] * fixed;
 		loss += lost * lost;
@@ -291,7 +308,7 @@ run_screened(bn_engine *e, int first, int n_rows, bn_error *err)
 	int			row;
 
 	for (row = first; row < first + n_rows; row++)
-		fix_row(e, row);
+		fix_row(e, row, n_rows);
 	bn_engine_run(e, BN_PART_HEAD, multiply_screen, &job,
 				  (int) bn_ternary_groups((size_t) vocab), SCREEN_GRAIN,
 				  BN_TILE_ROWS * row_work * n_rows);

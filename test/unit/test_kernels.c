@@ -583,7 +583,10 @@ test_ternary(void)
 	   "%s: ternary_gemm of the largest sums as scalar", table->name);
 }
 
-/* An int8 product: as same_ternary; kind 0 random, else all values the largest. */
+/*
+ * An int8 product: as same_ternary.  Kind 0 is random, 2 has high parts for few
+ * values only, -1 and 1 have all values the largest.
+ */
 static bool
 same_int8(int rows, int cols, int group_begin, int group_end, int n_tokens, int kind)
 {
@@ -603,13 +606,14 @@ same_int8(int rows, int cols, int group_begin, int group_end, int n_tokens, int 
 	bool		same = true;
 
 	for (size_t i = 0; i < w_bytes; i++)
-		w[i] = (int8_t) (kind == 0 ? (int) (next_random() % 255) - 127 : kind < 0 ? -127 : 127);
+		w[i] = (int8_t) (kind % 2 == 0 ? (int) (next_random() % 255) - 127 : 127 * kind);
 	memset(x, 0, x_bytes);
 	for (int t = 0; t < n_tokens; t++)
 		for (int c = 0; c < cols; c++)
 		{
-			int			v = kind == 0 ? (int) (next_random() % (uint64_t) (2 * limit + 1)) - limit : limit;
-			int			low = (v + 64 + 128 * 128) % 128 - 64;
+			int			most = kind == 2 && next_random() % 64 != 0 ? 127 : limit;
+			int			v = kind % 2 == 0 ? (int) (next_random() % (uint64_t) (2 * most + 1)) - most : most;
+			int			low = most == 127 ? v : (v + 64 + 128 * 128) % 128 - 64;
 
 			x[2 * (size_t) t * stride + (size_t) c] = (int8_t) ((v - low) / 128);
 			x[(2 * (size_t) t + 1) * stride + (size_t) c] = (int8_t) low;
@@ -658,10 +662,11 @@ test_int8(void)
 					begin + (int) (next_random() % (uint64_t) (groups - begin + 1));
 
 				same = same && same_int8(rows[r], cols[c], begin, end,
-										 k == 2 ? 1 : 1 + (int) (next_random() % 20), 0);
+										 k == 2 ? 1 : 1 + (int) (next_random() % 20),
+										 next_random() % 2 == 0 ? 0 : 2);
 			}
 	for (int n = 1; n <= 18; n++)
-		same = same && same_int8(35, 200, 0, 3, n, 0);
+		same = same && same_int8(35, 200, 0, 3, n, 0) && same_int8(35, 2560, 0, 3, n, 2);
 	ok(same, "%s: int8_gemm of many shapes as scalar", table->name);
 	ok(same_int8(320, 2560, 0, 20, 1, 0) && same_int8(320, 2560, 3, 19, 9, 0) &&
 	   same_int8(64, 2560, 0, 4, 1, 1) && same_int8(64, 2560, 0, 4, 1, -1) &&
