@@ -636,25 +636,29 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 
 /*
  * int8 matrices: |w| is the unsigned operand and x takes the sign of w, so that
- * no pair of products exceeds 2 * 127 * 127.
+ * no pair of products exceeds 2 * 127 * 127.  High parts are left out where
+ * there are none.
  */
 #define INT8_TOKENS 2
 #define INT8_PREFETCH_BYTES 2048
 
-#define STEP_HALF(t, h, w) \
-	do { \
-		__m256i		size = _mm256_abs_epi8(w); \
-		__m256i		sh = _mm256_maddubs_epi16(size, _mm256_sign_epi8(xh, w)); \
-		__m256i		sl = _mm256_maddubs_epi16(size, _mm256_sign_epi8(xl, w)); \
-		high##t##h = _mm256_add_epi32(high##t##h, _mm256_madd_epi16(sh, ones)); \
-		low##t##h = _mm256_add_epi32(low##t##h, _mm256_madd_epi16(sl, ones)); \
-	} while (0)
+#define STEP_HALF(sum, w, x) \
+	sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), \
+																	   _mm256_sign_epi8(x, w)), \
+												  ones))
 #define STEP_TOKEN(t) \
 	do { \
-		__m256i		xh = spread(x + 2 * t * stride + b * BN_INT8_COLS); \
 		__m256i		xl = spread(x + (2 * t + 1) * stride + b * BN_INT8_COLS); \
-		STEP_HALF(t, 0, w0); \
-		STEP_HALF(t, 1, w1); \
+		int32_t		word; \
+		STEP_HALF(low##t##0, w0, xl); \
+		STEP_HALF(low##t##1, w1, xl); \
+		memcpy(&word, x + 2 * t * stride + b * BN_INT8_COLS, sizeof(word)); \
+		if (word != 0) \
+		{ \
+			__m256i		xh = _mm256_set1_epi32(word); \
+			STEP_HALF(high##t##0, w0, xh); \
+			STEP_HALF(high##t##1, w1, xh); \
+		} \
 	} while (0)
 #define STORE_TOKEN(t) \
 	do { \
