@@ -710,8 +710,12 @@ run_step(bn_schedule *s, const bn_run *only, int32_t *n, const bn_hooks *hooks, 
 static bn_status
 run_apart(bn_schedule *s, const bn_hooks *hooks, bn_error *err)
 {
+	bn_error	own;
 	bn_run	   *run;
 
+	/* the run wants the reason even where the caller does not */
+	if (!err)
+		err = &own;
 	for (run = s->first_run; run; run = run->next)
 	{
 		int32_t		n;
