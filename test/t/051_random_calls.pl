@@ -178,13 +178,24 @@ sub random_int
 	return between(1, 20);
 }
 
+# At times in escapes, pairs of surrogates among them, or with one that is wrong
 sub json_string
 {
 	my ($text) = @_;
+	my $escaped = chance(0.04);
+	my $wrong = chance(0.004) ? pick('\u0000', '\ud83d', '\ude00', '\ud83d\u0041', '\u12', '\x41') : '';
 
-	$text =~ s/(["\\])/\\$1/g;
-	$text =~ s/([\x00-\x1f])/sprintf('\\u%04x', ord $1)/ge;
-	return qq("$text");
+	$text =~ s/(["\\])/\\$1/g unless $escaped;
+	$text =~ s/([\x00-\x1f])/sprintf('\\u%04x', ord $1)/ge unless $escaped;
+	$text = join '', map {
+		my $code = ord;
+
+		$code >= 128 && $encoding->[0] ne 'UTF8' ? $_
+		  : $code > 0xffff ? sprintf('\\u%04x\\u%04X', 0xd7c0 + ($code >> 10), 0xdc00 + ($code & 0x3ff))
+		  : sprintf('\\u%04x', $code)
+	} split //, $text
+	  if $escaped;
+	return qq("$text$wrong");
 }
 
 sub random_json
@@ -192,7 +203,7 @@ sub random_json
 	my ($depth) = @_;
 
 	return pick('null', 'true', 'false', '0', '1', '-1', '0.5', '-0.0', '1.5', '2147483648', '-9223372036854775809', '1e400',
-		'-1e400', '1e-400', '9' x 500, '1e1000', '"NaN"', '"Infinity"', '[]', '{}')
+		'-1e400', '1e-400', '9' x 500, '1e1000', '1e131071', '-1e-16383', '1.0', '10e-1', '"1"', '"NaN"', '"Infinity"', '[]', '{}')
 	  if chance(0.6);
 	return json_string(random_text(0.5)) if $depth <= 0 || chance(0.4);
 	return '[' . join(', ', map { random_json($depth - 1) } 1 .. between(0, 4)) . ']' if chance(0.5);
@@ -220,20 +231,41 @@ sub random_options
 		  : pick('1', '2', '0.5', '5', '0', between(1, 300));
 
 		$key = random_text(0.2) if chance(0.04);
+		push @pairs, json_string($key) . ': ' . random_json(2) if chance(0.04);    # and what comes last counts
 		push @pairs, json_string($key) . ": $value";
 	}
 	return '{' . join(', ', @pairs) . '}';
 }
 
+# A message, or nearly one
+sub random_message
+{
+	my ($depth) = @_;
+	my @pairs = ([ 'role', '"' . pick(qw(system user user assistant)) . '"' ], [ 'content', json_string(random_text(0.3)) ]);
+
+	if (chance(0.1))
+	{
+		my $pair = pick(@pairs);
+
+		return random_json(2) if chance(0.2);
+		pick(
+			sub { $pair->[1] = random_json(3) },
+			sub { $pair->[1] = $depth > 0 ? random_messages($depth - 1) : 'null' },
+			sub { $pair->[1] = '[{"type": "text", "text": ' . json_string(random_text(0.5)) . '}]' },
+			sub { $pair->[1] = json_string(pick('User', 'eot_id', 'tool', '', 'assistant ', "user\x{1}")) },
+			sub { $pair->[0] = pick('Role', 'text', '', random_text(0)) },
+			sub { @pairs = grep { $_ ne $pair } @pairs },
+			sub { push @pairs, [ pick('name', 'role', 'content'), random_json(2) ] },
+			sub { unshift @pairs, [ pick('role', 'content'), random_json(2) ] })->();
+	}
+	return '{' . join(', ', map { json_string($_->[0]) . ": $_->[1]" } chance(0.2) ? reverse @pairs : @pairs) . '}';
+}
+
 sub random_messages
 {
-	return '[' . join(', ', map {
-		my $text = json_string(random_text(0.3));
+	my ($depth) = @_;
 
-		chance(0.06) ? random_json(2)
-		  : '{"role": "' . (chance(0.03) ? 'eot_id' : pick(qw(system user user assistant))) . qq(", "content": $text)
-		  . (chance(0.02) ? ', "name": 1}' : '}')
-	} 1 .. between(1, 4)) . ']';
+	return '[' . join(', ', map { random_message($depth) } 1 .. between(1, 4)) . ']';
 }
 
 sub random_model
@@ -250,7 +282,11 @@ my @large_json = (
 	q(jsonb_build_object('model', repeat('x', 100000))),
 	q(jsonb_build_object(repeat('k', 100000), 1)),
 	q(jsonb_build_array(jsonb_build_object('role', 'user', 'content', repeat('long ', 20000)))),
-	q((SELECT jsonb_agg(jsonb_build_object('role', 'user', 'content', 'x')) FROM generate_series(1, 300))));
+	q((SELECT jsonb_agg(jsonb_build_object('role', 'user', 'content', 'x')) FROM generate_series(1, 300))),
+	q(jsonb_build_array(jsonb_build_object('role', 'user', 'content', (repeat('[', 5000) || repeat(']', 5000))::jsonb))),
+	q(('{"top_k": ' || repeat('{"top_k": ', 2000) || '1' || repeat('}', 2000) || '}')::jsonb),
+	q(('{' || repeat('"top_k": 1e400, ', 5000) || '"top_k": 2}')::jsonb),
+	q(('{"top_p": 0.' || repeat('0', 5000) || '1, "repeat_penalty": 1.' || repeat('0', 5000) || '1}')::jsonb));
 
 # One-dimensional mostly; with NULLs, more dimensions, other lower bounds
 sub random_array
@@ -299,7 +335,7 @@ sub random_value
 	if ($type eq 'jsonb')
 	{
 		return pick(@large_json) if chance(0.04);
-		return literal($name eq 'messages' && chance(0.9) ? random_messages()
+		return literal($name eq 'messages' && chance(0.9) ? random_messages(2)
 			: $name eq 'options' ? random_options(@{ $function->{options} }) : random_json(4)) . '::jsonb';
 	}
 	$value =
