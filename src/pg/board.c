@@ -105,7 +105,8 @@ init_board(Board *b)
 
 /*
  * Lack of memory is caught: the segment is no more than a way to compute
- * together.  The resource owner takes what dsm_create leaves behind then.
+ * together.  What dsm_create leaves behind then goes with a resource owner of
+ * its own; a segment that the caller's owner has no room for must go, too.
  */
 dsm_segment *
 BitnetCreateSegment(Size size)
@@ -122,6 +123,8 @@ BitnetCreateSegment(Size size)
 		if (segment)
 			dsm_pin_mapping(segment);
 		CurrentResourceOwner = caller;
+		if (segment)
+			dsm_unpin_mapping(segment);
 	}
 	PG_CATCH();
 	{
@@ -130,6 +133,9 @@ BitnetCreateSegment(Size size)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
+		if (segment)
+			dsm_detach(segment);
+		segment = NULL;
 	}
 	PG_END_TRY();
 
@@ -137,8 +143,6 @@ BitnetCreateSegment(Size size)
 	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
 	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
 	ResourceOwnerDelete(owner);
-	if (segment)
-		dsm_unpin_mapping(segment);
 	return segment;
 }
 
