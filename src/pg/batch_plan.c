@@ -689,9 +689,10 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	scan->methods = &bitnet_batch_scan_methods;
 	scan->custom_scan_tlist = split.row;
 	scan->custom_exprs = split.calls;
-	scan->custom_private = list_make3(split.sources,
+	scan->custom_private = list_make4(split.sources,
 									  list_make2_int(first, (int) Min(wanted, PG_INT32_MAX)),
-									  split.replaced);
+									  split.replaced,
+									  makeString(pstrdup(BitnetLayout())));
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.startup_cost = plan->startup_cost;
 	scan->scan.plan.total_cost = plan->total_cost;

@@ -182,6 +182,15 @@ begin_batch_scan(CustomScanState *node, EState *estate, int eflags)
 	List	   *sources = linitial(plan->custom_private);
 	int			i;
 
+	/* A parallel worker has the library that is on disk now */
+	if (strcmp(strVal(lfourth(plan->custom_private)), BitnetLayout()) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the query was planned by another version of the library \"bitnet\""),
+				 errdetail("Version %s has taken its place since the session began.",
+						   BITNET_VERSION),
+				 errhint("Connect again.")));
+
 	outerPlanState(node) = ExecInitNode(outerPlan(plan), estate,
 										eflags & ~(EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK));
 

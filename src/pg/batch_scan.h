@@ -39,11 +39,12 @@ extern const BitnetBatchFunction *BitnetFindBatchFunction(PGFunction function);
  * custom_exprs: the calls, FuncExprs over the node's row; one that is an
  * argument of another comes before it.
  *
- * custom_private: three lists.  The first has one element for each
+ * custom_private: three lists and a string.  The first has one element for each
  * column of the row: the number of the child's column that it is, or minus the
  * number of the call, both counted from 1.  The second says how many rows to
  * ask for, see BitnetBatchLimits.  The third are the Oids of aggregates that
- * have become calls, which the role must be allowed to call.
+ * have become calls, which the role must be allowed to call.  The string is the
+ * layout (registry.h) of the library that made the plan.
  */
 extern const CustomScanMethods bitnet_batch_scan_methods;
 

@@ -78,6 +78,8 @@ typedef struct Board
 	Desk		desks[FLEXIBLE_ARRAY_MEMBER];
 } Board;
 
+const Size	bitnet_board_bytes = offsetof(Board, desks) + sizeof(Desk);
+
 static Board *board = NULL;
 static BitnetEngineRef asked_engine;	/* of what lies on this process's desk */
 
@@ -395,7 +397,11 @@ register_worker(const BitnetModel *model, BitnetEngineRef ref)
 {
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
+	BitnetEngineOrder order = {0};
 
+	StaticAssertStmt(sizeof(order) <= BGW_EXTRALEN, "order is too long for bgw_extra");
+	order.number = ref.number;
+	strlcpy(order.layout, BitnetLayout(), sizeof(order.layout));
 	memset(&worker, 0, sizeof(worker));
 	snprintf(worker.bgw_name, BGW_MAXLEN, "bitnet engine for model \"%s\"", model->name);
 	strlcpy(worker.bgw_type, "bitnet engine", BGW_MAXLEN);
@@ -405,7 +411,7 @@ register_worker(const BitnetModel *model, BitnetEngineRef ref)
 	strcpy(worker.bgw_library_name, "$libdir/bitnet");
 	strcpy(worker.bgw_function_name, "BitnetEngineMain");
 	worker.bgw_main_arg = Int32GetDatum(ref.index);
-	memcpy(worker.bgw_extra, &ref.number, sizeof(ref.number));
+	memcpy(worker.bgw_extra, &order, sizeof(order));
 	worker.bgw_notify_pid = MyProcPid;
 	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
 }

@@ -31,6 +31,13 @@ typedef struct BitnetEngineRef
 	uint64		number;			/* never used twice; 0: none */
 } BitnetEngineRef;
 
+/* What a worker is told at its start: bgw_extra. */
+typedef struct BitnetEngineOrder
+{
+	uint64		number;
+	char		layout[BITNET_LAYOUT_LENGTH];
+} BitnetEngineOrder;
+
 typedef enum BitnetPhase
 {
 	BITNET_QUEUED = 0,
@@ -66,6 +73,9 @@ typedef struct BitnetProgress
 	int64		cached_tokens;
 	int64		output_tokens;
 } BitnetProgress;
+
+/* Tells layouts of the board from each other: size of one with a single desk. */
+extern const Size bitnet_board_bytes;
 
 /*
  * Attaches the board, which the first who asks for it makes.  False if there is

@@ -437,14 +437,28 @@ end_engine(int code, Datum arg)
 void
 BitnetEngineMain(Datum main_arg)
 {
+	BitnetEngineOrder order;
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
+	/* This process has the library that is on disk now, not that of the session */
+	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
+	if (strncmp(order.layout, BitnetLayout(), sizeof(order.layout)) != 0)
+	{
+		ereport(LOG,
+				(errmsg("bitnet: no engine for a session of another version of the library"),
+				 errdetail("Version %s has taken its place.  Sessions that began before compute by themselves.",
+						   BITNET_VERSION),
+				 errhint("Connect these sessions again.")));
+		proc_exit(0);
+	}
+
 	dlist_init(&worker.works);
 	worker.ref.index = DatumGetInt32(main_arg);
-	memcpy(&worker.ref.number, MyBgworkerEntry->bgw_extra, sizeof(worker.ref.number));
+	worker.ref.number = order.number;
 	if (!BitnetAttachBoard())
 		proc_exit(1);
 	before_shmem_exit(end_engine, (Datum) 0);

@@ -13,6 +13,10 @@
  * segment belongs to the resource owner until the one place where it is made
  * known to the server.
  *
+ * The structure is named after the layout of all that is shared.  So a library
+ * that takes the place of one with another layout, while sessions still have
+ * that, makes a registry of its own, with a board, engines and images.
+ *
  * A model whose file changed is loaded anew by the next statement that uses
  * it, while others go on with the old image.  Unloading takes the model's name
  * away; the memory goes when the last process lets go of its mapping, which
@@ -37,16 +41,16 @@
 #include "utils/timestamp.h"
 
 #include "bitnet.h"
-#include "board.h"
+#include "channel.h"
 #include "compat.h"
 #include "loader.h"
 #include "registry.h"
 
 /*
- * The number belongs to the layout of all that is shared, board and channels
- * included: sessions that still run an older library must not read these.
+ * What processes tell each other: registry, board, channels, what they mean,
+ * and plans (batch_scan.h).  Counts up with every change of these.
  */
-#define REGISTRY_NAME "bitnet registry 2"
+#define LAYOUT "bitnet layout 2"
 
 /*
  * Our key space among the advisory locks.  SQL's own functions use 1 and 2 in
@@ -104,6 +108,22 @@ static dlist_head mappings = DLIST_STATIC_INIT(mappings);
 static dlist_head pins = DLIST_STATIC_INIT(pins);
 static shmem_request_hook_type previous_request_hook = NULL;
 
+/*
+ * The sizes tell most layouts from each other even where nobody has thought of
+ * the number.
+ */
+const char *
+BitnetLayout(void)
+{
+	static char layout[BITNET_LAYOUT_LENGTH] = "";
+
+	if (layout[0] == '\0')
+		snprintf(layout, sizeof(layout), "%s.%d %x.%x.%x.%x", LAYOUT, BN_IMAGE_ABI,
+				 (unsigned) sizeof(Registry), (unsigned) bitnet_board_bytes,
+				 (unsigned) sizeof(BitnetChannel), (unsigned) sizeof(BitnetChannelRequest));
+	return layout;
+}
+
 static void
 init_registry(void *ptr)
 {
@@ -125,7 +145,7 @@ attach_registry(void)
 
 	if (registry)
 		return;
-	r = compat_shared_struct(REGISTRY_NAME, sizeof(Registry), init_registry);
+	r = compat_shared_struct(BitnetLayout(), sizeof(Registry), init_registry);
 	LWLockRegisterTranche(r->tranche, "bitnet");
 	registry = r;
 }

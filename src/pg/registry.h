@@ -19,6 +19,14 @@
 /* How many models a server may have in memory at a time */
 #define BITNET_MAX_MODELS 8
 
+/*
+ * Names the layout of what processes of the server share.  Processes of which
+ * it differs, since the library's file was replaced in between, must not read
+ * each other's.
+ */
+#define BITNET_LAYOUT_LENGTH 48
+extern const char *BitnetLayout(void);
+
 /* A model mapped into this process. */
 typedef struct BitnetModel
 {

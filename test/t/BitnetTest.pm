@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(make_model replace_model start_server segments backend_pid wait_until);
+our @EXPORT = qw(make_model replace_model start_server own_install segments backend_pid wait_until);
 
 # Writes a random model; returns the path.  A small one unless options say
 # otherwise.
@@ -53,6 +53,22 @@ sub start_server
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION bitnet');
 	return $node;
+}
+
+# Gives a server that is not yet started files of the extension that the test may
+# replace.  Returns the library's path and that of the folder of the scripts.
+sub own_install
+{
+	my ($node) = @_;
+	my $install = $node->basedir . '/install';
+	my $conf = slurp_file($ENV{TEMP_CONFIG});
+	my ($share) = run_command([ 'pg_config', '--sharedir' ]);
+
+	system_or_bail('cp', '-r', $ENV{BITNET_INSTALL}, $install);
+	$conf =~ s/\Q$ENV{BITNET_INSTALL}\E/$install/g;
+	$node->append_conf('postgresql.conf', $conf);
+	return ($install . substr("$ENV{BITNET_MODULE}.so", length $ENV{BITNET_INSTALL}),
+		"$install$share/extension");
 }
 
 # Sizes of the images that the server has in memory, sorted.  What is smaller
