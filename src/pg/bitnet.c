@@ -132,7 +132,8 @@ check_kernel(char **newval, void **extra, GucSource source)
  * connects may have put other values in the place of the administrator's.  They
  * are refused when the settings are defined, but then the administrator's are
  * lost, too, and the built-in ones would be used.  So such a session does not
- * get the library, as it would not get the connection were it preloaded.
+ * get the library, as it would not get the connection were it preloaded; settings
+ * of the server (for_server) are nobody's to change there.
  */
 static void
 check_connection_option(const char *name, bool for_server)
@@ -148,7 +149,10 @@ check_connection_option(const char *name, bool for_server)
 		  pg_parameter_aclcheck(name, setting->reset_srole, ACL_SET) == ACLCHECK_OK)))
 		return;
 	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			(errcode(for_server ? ERRCODE_CANT_CHANGE_RUNTIME_PARAM :
+					 ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 for_server ?
+			 errmsg("parameter \"%s\" cannot be changed now", name) :
 			 errmsg("permission denied to set parameter \"%s\"", name),
 			 errdetail("It is among the options of the connection."),
 			 errhint("Connect without it.")));

@@ -155,10 +155,16 @@ for my $setting (@limits)
 {
 	# Then the values of the server would be lost, not only those refused
 	local $ENV{PGOPTIONS} = "-c $setting->[0]=$setting->[2]";
-	my ($out, $err) = run_as('p', q{SELECT bitnet_count_tokens('x')}, q{SELECT bitnet_count_tokens('x')});
+	my $why = $setting->[4] eq '42501' ? qr/permission denied to set parameter "$setting->[0]"/ : qr/parameter "$setting->[0]" cannot be changed now/;
 
-	is($out, '', "a connection that sets $setting->[0] cannot use the extension");
-	is(() = $err =~ /ERROR:  permission denied to set parameter "$setting->[0]"/g, 2, 'and learns why');
+	# Those of the server are not for superusers either
+	for my $role ($setting->[3] =~ /s/ ? 'p' : qw(p s))
+	{
+		my ($out, $err) = run_as($role, q{SELECT bitnet_count_tokens('x')}, q{SELECT bitnet_count_tokens('x')});
+
+		is($out, '', "a connection that sets $setting->[0] cannot use the extension ($role)");
+		is(() = $err =~ /ERROR:  $why/g, 2, 'and learns why');
+	}
 }
 {
 	local $ENV{PGOPTIONS} = '-c bitnet.threads=2 -c bitnet.max_tokens=7';
