@@ -213,9 +213,25 @@ take_results(BitnetRun *run, BitnetChannel *channel, int first)
 	sum->decode_time += channel->decode_time;
 }
 
+/*
+ * What an engine that has ended has said comes again, so that stop strings in it
+ * are found again and end the requests.
+ */
+static void
+forget_outputs(BitnetRun *run, int first, int n)
+{
+	int			i;
+
+	for (i = first; i < first + n; i++)
+		if (run->outputs[i].text.data != NULL)
+			pfree(run->outputs[i].text.data);
+	memset(&run->outputs[first], 0, sizeof(BitnetOutput) * (Size) n);
+}
+
 static void
 fill_channel(BitnetRun *run, BitnetChannel *channel, int first, int n)
 {
+	forget_outputs(run, first, n);
 	BitnetFillChannel(channel, &run->model->model, run->requests + first, n);
 	channel->n_threads = BitnetThreads();
 	strlcpy(channel->kernel, bitnet_kernel, sizeof(channel->kernel));

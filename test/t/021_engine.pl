@@ -190,6 +190,35 @@ query("SELECT pg_terminate_backend(pid) FROM bitnet_engines");
 ok(wait_until(sub { query('SELECT count(*) FROM bitnet_engines') eq '0' }), 'one that is idle can be terminated');
 is(query(long_answer(1, 120)), $answers[0], 'and the next call starts it again');
 
+# It ends when a session has seen a stop string but it has not heard of that: then
+# the next one is told.  Both stand still while that is arranged.
+
+{
+	my $call = "bitnet_generate('session 5', %d, temperature => 1, seed => 5, $raw";
+	my $stop = query('SET bitnet.shared_engine = off; SELECT encode(convert_to(substr(' . sprintf($call, 60) . "), 20, 4), 'UTF8'), 'hex')");
+	my $query = 'SELECT md5(' . sprintf($call, 1000) . ", stop => ARRAY[convert_from('\\x$stop', 'UTF8')]))";
+	my $right = query("SET bitnet.shared_engine = off; $query");
+	my $caller = backend_pid($sessions[0]);
+
+	$pid = engine('pid');
+	query("SELECT bitnet_stats_reset('slow')");
+	kill 'STOP', $pid;
+	start_query($sessions[0], $query);
+	ok(wait_until(sub { query("SELECT count(*) FROM bitnet_activity WHERE pid = $caller") eq '1' }), 'a call waits');
+	kill 'STOP', $caller;
+	my $steps = engine('steps');
+	kill 'CONT', $pid;
+	ok(engine_is("steps > $steps + 60"), 'the engine is behind a stop string');
+	kill 'STOP', $pid;
+	kill 'CONT', $caller;
+	ok(wait_until(sub { slurp_file("/proc/$caller/stat") =~ /\) S / }), 'the session has seen it');
+	query("SELECT pg_terminate_backend($pid)");
+	kill 'CONT', $pid;
+	is(end_of($sessions[0]), $right, 'when the engine ends then, the answer is the same');
+	isnt(engine('pid'), $pid, 'from the next one');
+	cmp_ok(query("SELECT generated_tokens FROM bitnet_stats WHERE model = 'slow'"), '<', 900, 'which stops there, too');
+}
+
 # Unloading and loading again while it computes
 
 my $longer = query(long_answer(4, 400));
