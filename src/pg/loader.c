@@ -15,17 +15,13 @@
 #include <unistd.h>
 
 #include "access/parallel.h"
-#include "catalog/pg_authid.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port/pg_iovec.h"
 #include "storage/dsm_impl.h"
 #include "storage/fd.h"
-#include "utils/acl.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/varlena.h"
 
 #include "bitnet.h"
 #include "compat.h"
@@ -62,123 +58,6 @@ typedef struct LoadProgress
 	TimestampTz started;
 	TimestampTz reported;
 } LoadProgress;
-
-const char *
-BitnetModelNameComplaint(const char *name)
-{
-	if (name[0] == '\0')
-		return "A model name must not be empty.";
-	if (strlen(name) >= NAMEDATALEN)
-		return "A model name has at most 63 bytes.";
-	if (name[0] == '.')
-		return "A model name must not begin with a dot.";
-	if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != strlen(name))
-		return "A model name consists of letters, digits, dots, hyphens and underscores.";
-	return NULL;
-}
-
-/* Appends a directory, which must be palloc'd, unless it is there already. */
-static List *
-add_directory(List *directories, char *directory)
-{
-	ListCell   *cell;
-
-	foreach(cell, directories)
-	{
-		if (strcmp(lfirst(cell), directory) == 0)
-			return directories;
-	}
-	return lappend(directories, directory);
-}
-
-/* Appends the directory "bitnet" of a share directory. */
-static List *
-add_share_directory(List *directories, const char *prefix, const char *share)
-{
-	return add_directory(directories, psprintf("%s%s/bitnet", prefix, share));
-}
-
-List *
-BitnetModelDirectories(void)
-{
-	List	   *directories = NIL;
-	char		share[MAXPGPATH];
-	const char *setting;
-
-	if (bitnet_model_directory && bitnet_model_directory[0] != '\0')
-		directories = add_directory(directories, pstrdup(bitnet_model_directory));
-
-	get_share_path(my_exec_path, share);
-
-	/*
-	 * An extension that is not installed into the system has its files
-	 * elsewhere: below extension_destdir in Debian's builds, beside a member
-	 * of extension_control_path from version 18 on.
-	 */
-	setting = GetConfigOption("extension_destdir", true, false);
-	if (setting && setting[0] != '\0')
-		directories = add_share_directory(directories, setting, share);
-
-	setting = GetConfigOption("extension_control_path", true, false);
-	if (setting && setting[0] != '\0')
-	{
-		char	   *copy = pstrdup(setting);
-		char	   *save = NULL;
-
-		for (char *part = strtok_r(copy, ":", &save); part; part = strtok_r(NULL, ":", &save))
-		{
-			if (part[0] == '/')
-				directories = add_share_directory(directories, "", part);
-		}
-	}
-	return add_share_directory(directories, "", share);
-}
-
-static void
-identify(BitnetFileIdentity *file, const struct stat *st)
-{
-	memset(file, 0, sizeof(*file));
-	file->device = (uint64) st->st_dev;
-	file->inode = (uint64) st->st_ino;
-	file->size = (int64) st->st_size;
-#ifdef __APPLE__
-	file->modified = (int64) st->st_mtimespec.tv_sec * 1000000000 + st->st_mtimespec.tv_nsec;
-#else
-	file->modified = (int64) st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-#endif
-}
-
-bool
-BitnetFindModelFile(const char *name, char *path, BitnetFileIdentity *file)
-{
-	List	   *directories = BitnetModelDirectories();
-	ListCell   *cell;
-	bool		found = false;
-
-	foreach(cell, directories)
-	{
-		struct stat st;
-		int			n;
-
-		n = snprintf(path, MAXPGPATH, "%s/%s.gguf", (char *) lfirst(cell), name);
-		if (n >= MAXPGPATH || stat(path, &st) < 0)
-			continue;
-		identify(file, &st);
-		found = true;
-		break;
-	}
-	list_free_deep(directories);
-	return found;
-}
-
-bool
-BitnetMaySeePaths(void)
-{
-	/* A background worker without database writes to the log only */
-	if (!OidIsValid(MyDatabaseId))
-		return true;
-	return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES);
-}
 
 /* An error of the system, in its own words; they may be in any language. */
 static bn_status
@@ -423,7 +302,7 @@ BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_e
 		err->sys_errno = EISDIR;	/* for the SQLSTATE of a wrong kind of object */
 		return status;
 	}
-	identify(&image->file, &st);
+	BitnetIdentifyFile(&image->file, &st);
 	source.size = (uint64_t) st.st_size;
 #if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_SEQUENTIAL)
 	(void) posix_fadvise(reader.fd, 0, 0, POSIX_FADV_SEQUENTIAL);

@@ -10,19 +10,11 @@
 #ifndef BITNET_LOADER_H
 #define BITNET_LOADER_H
 
-#include "nodes/pg_list.h"
 #include "storage/dsm.h"
 
-#include "../core/model.h"
+#include "files.h"
 
-/* Tells whether a file is still the one that was loaded. */
-typedef struct BitnetFileIdentity
-{
-	uint64		device;
-	uint64		inode;
-	int64		size;
-	int64		modified;		/* in nanoseconds */
-} BitnetFileIdentity;
+#include "../core/model.h"
 
 /* An image that belongs to this process only, until it is pinned. */
 typedef struct BitnetImage
@@ -32,24 +24,6 @@ typedef struct BitnetImage
 	uint64		size;			/* of the image */
 	BitnetFileIdentity file;
 } BitnetImage;
-
-/*
- * What is wrong with a string as the name of a model: a full sentence, or NULL
- * for a good name.  Names have no path in them.
- */
-extern const char *BitnetModelNameComplaint(const char *name);
-
-/* The directories in which models are looked for, in that order; char *. */
-extern List *BitnetModelDirectories(void);
-
-/*
- * Finds the file of a model; path has MAXPGPATH bytes.  False if no directory
- * has one.  Whether it can be read is not looked at.
- */
-extern bool BitnetFindModelFile(const char *name, char *path, BitnetFileIdentity *file);
-
-/* May the current user be told where files of the server are? */
-extern bool BitnetMaySeePaths(void);
 
 /*
  * Reads a model file and builds its image in a new segment, which is mapped

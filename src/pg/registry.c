@@ -30,8 +30,6 @@
 
 #include "common/hashfn.h"
 #include "lib/ilist.h"
-#include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
@@ -168,49 +166,6 @@ BitnetRequestSharedMemory(void)
 	}
 }
 
-static void
-check_name(const char *name)
-{
-	const char *complaint = BitnetModelNameComplaint(name);
-
-	if (complaint)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid model name \"%.*s\"",
-						pg_mbcliplen(name, strlen(name), NAMEDATALEN - 1), name),
-				 errdetail("%s", complaint)));
-}
-
-static void
-report_unknown_model(const char *name)
-{
-	const char *extension = ".gguf";
-	size_t		length = strlen(name);
-	bool		is_file_name = length > strlen(extension) &&
-		strcmp(name + length - strlen(extension), extension) == 0;
-	StringInfoData where;
-	List	   *directories;
-	ListCell   *cell;
-
-	initStringInfo(&where);
-	if (BitnetMaySeePaths())
-	{
-		directories = BitnetModelDirectories();
-		foreach(cell, directories)
-			appendStringInfo(&where, "%s\"%s\"", where.len == 0 ? "" : ", ",
-							 (char *) lfirst(cell));
-	}
-	else
-		appendStringInfoString(&where, "the server's model directories");
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("model \"%s\" does not exist", name),
-			 errdetail("There is no file \"%s.gguf\" in %s.", name, where.data),
-			 is_file_name ? errhint("Leave out \"%s\".", extension) :
-			 errhint("SELECT name FROM bitnet_models lists the models that can be used.")));
-}
-
 /* The slot of that name, loaded or not; the lock must be held. */
 static Slot *
 find_slot(const char *name)
@@ -221,13 +176,6 @@ find_slot(const char *name)
 			return &registry->slots[i];
 	}
 	return NULL;
-}
-
-static bool
-same_file(const BitnetFileIdentity *a, const BitnetFileIdentity *b)
-{
-	return a->device == b->device && a->inode == b->inode &&
-		a->size == b->size && a->modified == b->modified;
 }
 
 /* ---- mappings of this process ---- */
@@ -530,15 +478,6 @@ publish(Slot *slot, const char *path, const BitnetImage *image, Mapping *m)
 		BitnetRetireEngine(old_generation, false);
 }
 
-/* What an error or a message calls the file */
-static char *
-shown_path(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return pstrdup(BitnetMaySeePaths() || slash == NULL ? path : slash + 1);
-}
-
 /*
  * Remembers a file that need not be tried again while an older image serves;
  * NULL: none.
@@ -552,59 +491,6 @@ set_rejected(Slot *slot, const BitnetFileIdentity *file)
 	else
 		memset(&slot->rejected, 0, sizeof(slot->rejected));
 	LWLockRelease(&registry->lock);
-}
-
-/* What to do about the common troubles with files */
-static void
-add_file_hint(bn_error *err)
-{
-	const char *hint = NULL;
-
-	if (err->code == BN_ERR_TRUNCATED)
-		hint = "The file is incomplete.  Download it again and compare its size.";
-	else if (err->code == BN_ERR_IO && (err->sys_errno == EACCES || err->sys_errno == EPERM))
-		hint = "The server's operating system user must be able to read it.";
-	if (hint && err->hint[0] == '\0')
-		strlcpy(err->hint, hint, sizeof(err->hint));
-}
-
-/*
- * What is in a file is not for everybody: an error that quotes it, or tells a
- * number from it, goes to the server log, and the user learns of what kind it
- * is and where.  Errors of the system say nothing of that sort.
- */
-static void
-hide_contents(const char *path, bn_error *err)
-{
-	const char *detail;
-
-	if (BitnetMaySeePaths())
-		return;
-	switch (err->code)
-	{
-		case BN_ERR_TRUNCATED:
-			detail = "the file ends too early";
-			break;
-		case BN_ERR_FORMAT:
-			detail = "the file is no model file, or damaged";
-			break;
-		case BN_ERR_UNSUPPORTED:
-			detail = "the file has something that is not supported";
-			break;
-		case BN_ERR_LIMIT:
-			detail = "the file has something that is larger than the limit";
-			break;
-		default:
-			return;
-	}
-
-	/* Not LOG: a user may have that sent to the client */
-	ereport(LOG_SERVER_ONLY,
-			(errmsg("bitnet: could not load model file \"%s\": %s", path, err->detail)));
-	strlcpy(err->detail, detail, sizeof(err->detail));
-	if (err->hint[0] == '\0')
-		strlcpy(err->hint, "The server log, and members of pg_read_server_files, get more details.",
-				sizeof(err->hint));
 }
 
 /*
@@ -626,9 +512,9 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode)
 	{
 		if (loaded && mode != LOAD_ANEW)
 			return false;
-		report_unknown_model(name);
+		BitnetReportUnknownModel(name);
 	}
-	if (loaded && mode != LOAD_ANEW && same_file(&file, &slot->info.file))
+	if (loaded && mode != LOAD_ANEW && BitnetSameFile(&file, &slot->info.file))
 		return false;
 
 	/* Whatever goes wrong, lack of memory included, happens once only */
@@ -640,18 +526,17 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode)
 		set_rejected(slot, NULL);
 	if (status != BN_OK)
 	{
-		add_file_hint(&err);
-		hide_contents(path, &err);
+		BitnetExplainFileError(path, &err);
 		if (loaded && mode == LOAD_REFRESH && status != BN_ERR_CANCELED)
 		{
 			ereport(WARNING,
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("could not load the changed model file \"%s\": %s",
-							shown_path(path), err.detail),
+							BitnetShownPath(path), err.detail),
 					 errhint("The model as it was loaded before stays in use.")));
 			return false;
 		}
-		BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), shown_path(path)));
+		BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), BitnetShownPath(path)));
 	}
 	publish(slot, path, &image, m);
 	ereport(LOG,
@@ -691,7 +576,7 @@ BitnetLoadModel(const char *name, bool force_reload)
 {
 	bool		loaded;
 
-	check_name(name);
+	BitnetCheckModelName(name);
 	attach_registry();
 	loaded = load_model(name, force_reload ? LOAD_ANEW : LOAD_MISSING);
 	release_stale_mappings();
@@ -705,7 +590,7 @@ BitnetUnloadModel(const char *name)
 	uint64		bytes = 0;
 	uint64		generation = 0;
 
-	check_name(name);
+	BitnetCheckModelName(name);
 	attach_registry();
 
 	LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
@@ -742,7 +627,7 @@ file_has_changed(const char *name)
 	LWLockAcquire(&registry->lock, LW_SHARED);
 	slot = find_slot(name);
 	changed = slot && slot->info.generation != 0 &&
-		!same_file(&file, &slot->info.file) && !same_file(&file, &slot->rejected);
+		!BitnetSameFile(&file, &slot->info.file) && !BitnetSameFile(&file, &slot->rejected);
 	LWLockRelease(&registry->lock);
 	return changed;
 }
@@ -783,7 +668,7 @@ BitnetPinModel(MemoryContext context, const char *name)
 	if (pin)
 		return pin->model;
 
-	check_name(name);
+	BitnetCheckModelName(name);
 	attach_registry();
 
 	if (file_has_changed(name))
