@@ -3,8 +3,10 @@
  * fuzz_kernels.c
  *	  Fuzzing: every table this CPU supports gives the bits of scalar.
  *
- * The first bytes choose a kernel and the shape, the rest are the values, taken
- * as they are.  Outputs that are not finite are unspecified and not compared.
+ * The first bytes of the input choose a kernel and the shape, the rest are the
+ * values, taken as they are as far as the kernel allows.  Every array is a
+ * block of exactly its size.  Outputs that are not finite are unspecified and
+ * not compared.
  *
  * test/fuzz/fuzz_kernels.c
  *
@@ -16,10 +18,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_VALUES 2048
+#define SHAPE_BYTES 12
+#define MAX_WORK (1 << 18)		/* products in one call */
+#define MAX_ARRAYS 16
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+typedef enum kernel
+{
+	QUANTIZE, TERNARY_GEMM, INT8_GEMM, INT8_LOSS, RMS_NORM, RELU2_GATE, ADD, ROPE_NEOX,
+	F32_TO_F16, F16_TO_F32, BF16_TO_F32, ATTN_SCORES, SOFTMAX, ATTN_VALUES, MATMUL_F16,
+	MATMUL_F32, N_KERNELS
+} kernel;
+
+/* Whoever adds a kernel to the table adds it here. */
+_Static_assert(offsetof(bn_kernels, quantize) + N_KERNELS * sizeof(void (*) (void)) ==
+			   sizeof(bn_kernels), "all kernels of the table");
+
+/* The values of an input, over and over; zeros if there are none. */
 typedef struct input
 {
 	const uint8_t *data;
@@ -27,179 +43,327 @@ typedef struct input
 	size_t		next;
 } input;
 
-/* The data over and over; zeros if there is none. */
+/* A call without the table it goes to, and without its output */
+typedef struct call
+{
+	kernel		which;
+	int			n;				/* values, columns, or dimensions of a head */
+	int			rows;			/* or positions, or heads */
+	int			n_vectors;		/* tokens or queries */
+	int			begin;			/* rows, or groups of 16 */
+	int			end;
+	bool		in_place;
+	float		scale;
+	size_t		ldx;
+	size_t		ldy;
+	size_t		ldw;
+	const void *x;
+	const void *w;
+	const void *next;			/* keys or values of a later call */
+	const void *row_scale;
+	const void *token_scale;	/* floats, or bn_quants */
+} call;
+
+static void *arrays[MAX_ARRAYS];
+static int	n_arrays;
+
+static void *
+allocate(size_t bytes)
+{
+	void	   *p = malloc(bytes);
+
+	if (p == NULL || n_arrays == MAX_ARRAYS)
+		abort();
+	return arrays[n_arrays++] = p;
+}
+
 static uint8_t
 next_byte(input *in)
 {
 	return in->size == 0 ? 0 : in->data[in->next++ % in->size];
 }
 
-static void
-fill(void *to, size_t bytes, input *in)
+static void *
+any_bytes(size_t bytes, input *in)
 {
+	uint8_t    *p = allocate(bytes);
+
 	for (size_t i = 0; i < bytes; i++)
-		((uint8_t *) to)[i] = next_byte(in);
+		p[i] = next_byte(in);
+	return p;
 }
 
-static void
-fill_floats(float *x, size_t n, input *in)
+static float *
+finite_floats(size_t n, input *in)
 {
-	fill(x, n * sizeof(float), in);
+	float	   *x = any_bytes(n * sizeof(float), in);
+
 	for (size_t i = 0; i < n; i++)
 		if (!isfinite(x[i]))
 			x[i] = 0.0f;
+	return x;
 }
 
-static void
-compare(const float *got, const float *expected, size_t n)
+/* Rows of n int8, padded with zeros */
+static int8_t *
+padded_rows(size_t rows, size_t n, input *in)
+{
+	size_t		stride = bn_quant_stride(n);
+	int8_t	   *q = allocate(rows * stride);
+
+	memset(q, 0, rows * stride);
+	for (size_t r = 0; r < rows; r++)
+		for (size_t i = 0; i < n; i++)
+			q[r * stride + i] = (int8_t) next_byte(in);
+	return q;
+}
+
+static int8_t *
+without_lowest(int8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (isfinite(expected[i]) && memcmp(&got[i], &expected[i], sizeof(float)) != 0)
-			abort();
+		if (p[i] == -128)
+			p[i] = -127;
+	return p;
 }
 
-/* One kernel on arrays of exactly the size they are said to have. */
-static void
-run_vector(const bn_kernels *k, int which, float *y, const float *a, const float *b, int n)
+/* The elements of rows with a stride, of which the last ends where it ends */
+static size_t
+strided(int rows, size_t ld, int n)
 {
-	switch (which)
+	return (size_t) (rows - 1) * ld + (size_t) n;
+}
+
+/*
+ * Makes the arrays that the call reads; returns the bytes of its output, and
+ * whether that is of floats.
+ */
+static size_t
+prepare(call *c, input *in, bool *floats)
+{
+	size_t		n = (size_t) c->n;
+	size_t		n_w;
+	size_t		n_x;
+	int			x_length;
+	int			y_length;
+	const float *scale;
+	bn_quant   *info;
+
+	*floats = true;
+	switch (c->which)
 	{
-		case 0:
-			k->rms_norm(y, a, b, n, 1e-5f);
+		case QUANTIZE:
+			*floats = false;
+			c->x = any_bytes(n * sizeof(float), in);
+			return bn_quant_stride(n);
+		case F32_TO_F16:
+			*floats = false;
+			c->x = any_bytes(n * sizeof(float), in);
+			return n * sizeof(uint16_t);
+		case F16_TO_F32:
+		case BF16_TO_F32:
+			c->x = any_bytes(n * sizeof(uint16_t), in);
+			return n * sizeof(float);
+		case INT8_LOSS:
+			c->x = finite_floats(n, in);
+			c->w = padded_rows(1, n, in);
+			return 2 * sizeof(float);
+		case ROPE_NEOX:
+			c->n = c->n / 2 * 2 + 2;
+			c->x = finite_floats((size_t) c->n / 2, in);
+			c->w = finite_floats((size_t) c->n / 2, in);
+			return (size_t) c->rows * (size_t) c->n * sizeof(float);
+		case RMS_NORM:
+		case RELU2_GATE:
+		case ADD:
+		case SOFTMAX:
+			c->x = finite_floats(n, in);
+			c->w = finite_floats(n, in);
+			return n * sizeof(float);
+		case TERNARY_GEMM:
+			c->ldy += (size_t) c->rows;
+			c->w = any_bytes(bn_ternary_bytes((size_t) c->rows, n), in);
+			c->x = padded_rows((size_t) c->n_vectors, n, in);
+			c->token_scale = info = allocate((size_t) c->n_vectors * sizeof(bn_quant));
+			scale = finite_floats((size_t) c->n_vectors, in);
+			for (int t = 0; t < c->n_vectors; t++)
+			{
+				info[t] = (bn_quant) {scale[t], 0};
+				for (int i = 0; i < c->n; i++)
+					info[t].sum += ((const int8_t *) c->x)[(size_t) t * bn_quant_stride(n) + (size_t) i];
+			}
+			return strided(c->n_vectors, c->ldy, c->rows) * sizeof(float);
+		case INT8_GEMM:
+			c->n = 1 + c->n % 1000; /* sums within int32 */
+			n = (size_t) c->n;
+			c->ldy += (size_t) c->rows;
+			n_w = bn_int8_bytes((size_t) c->rows, n);
+			n_x = 2 * (size_t) c->n_vectors;
+			c->w = without_lowest(any_bytes(n_w, in), n_w);
+			c->x = without_lowest(padded_rows(n_x, n, in), n_x * bn_quant_stride(n));
+			c->row_scale = finite_floats((size_t) c->rows, in);
+			c->token_scale = finite_floats((size_t) c->n_vectors, in);
+			return strided(c->n_vectors, c->ldy, c->rows) * sizeof(float);
+		case ATTN_SCORES:
+		case ATTN_VALUES:
+			c->ldw += n;
+			c->w = any_bytes(strided(c->rows, c->ldw, c->n) * sizeof(uint16_t), in);
+			c->next = c->begin == 0 ? NULL : c->begin == 1 ? c->w :
+				any_bytes(strided(c->rows, c->ldw, c->n) * sizeof(uint16_t), in);
+			x_length = c->which == ATTN_SCORES ? c->n : c->rows;
+			y_length = c->which == ATTN_SCORES ? c->rows : c->n;
+			c->ldx += (size_t) x_length;
+			c->ldy += (size_t) y_length;
+			c->x = finite_floats(strided(c->n_vectors, c->ldx, x_length), in);
+			return strided(c->n_vectors, c->ldy, y_length) * sizeof(float);
+		default:				/* MATMUL_F16, MATMUL_F32 */
+			c->ldx += n;
+			c->ldy += (size_t) c->rows;
+			c->w = c->which == MATMUL_F16 ? any_bytes((size_t) c->rows * n * sizeof(uint16_t), in) :
+				(void *) finite_floats((size_t) c->rows * n, in);
+			c->x = finite_floats(strided(c->n_vectors, c->ldx, c->n), in);
+			return strided(c->n_vectors, c->ldy, c->rows) * sizeof(float);
+	}
+}
+
+static void
+run(const bn_kernels *k, const call *c, void *y, bn_quant *info)
+{
+	switch (c->which)
+	{
+		case QUANTIZE:
+			k->quantize(y, info, c->x, c->n);
 			break;
-		case 1:
-			k->relu2_gate(y, a, b, n);
+		case TERNARY_GEMM:
+			k->ternary_gemm(y, c->ldy, c->w, c->rows, c->n, c->scale, c->begin, c->end,
+							c->x, c->token_scale, c->n_vectors);
 			break;
-		case 2:
-			k->add(y, a, n);
+		case INT8_GEMM:
+			k->int8_gemm(y, c->ldy, c->w, c->rows, c->n, c->row_scale, c->begin, c->end,
+						 c->x, c->token_scale, c->n_vectors);
 			break;
-		case 3:
-			k->rope_neox(y, a, b, 1, n / 2 * 2);
+		case INT8_LOSS:
+			k->int8_loss(y, c->x, c->w, c->scale, c->n);
 			break;
-		case 4:
-			k->softmax(y, n, 0.1f);
+		case RMS_NORM:
+			k->rms_norm(y, c->in_place ? y : c->x, c->w, c->n, c->scale);
 			break;
-		case 5:
-			k->f16_to_f32(y, (const uint16_t *) a, n);
+		case RELU2_GATE:
+			k->relu2_gate(y, c->in_place ? y : c->x, c->w, c->n);
 			break;
-		case 6:
-			k->attn_scores(y, 1, a, (size_t) n, 1, (const uint16_t *) b, NULL, (size_t) n, 1, n);
+		case ADD:
+			k->add(y, c->x, c->n);
 			break;
-		case 7:
-			k->attn_values(y, (size_t) n, a, 1, 1, (const uint16_t *) b, NULL, (size_t) n, 1, n);
+		case ROPE_NEOX:
+			k->rope_neox(y, c->x, c->w, c->rows, c->n);
+			break;
+		case F32_TO_F16:
+			k->f32_to_f16(y, c->x, c->n);
+			break;
+		case F16_TO_F32:
+			k->f16_to_f32(y, c->x, c->n);
+			break;
+		case BF16_TO_F32:
+			k->bf16_to_f32(y, c->x, c->n);
+			break;
+		case ATTN_SCORES:
+			k->attn_scores(y, c->ldy, c->x, c->ldx, c->n_vectors, c->w, c->next, c->ldw,
+						   c->rows, c->n);
+			break;
+		case SOFTMAX:
+			k->softmax(y, c->n, c->scale);
+			break;
+		case ATTN_VALUES:
+			k->attn_values(y, c->ldy, c->x, c->ldx, c->n_vectors, c->w, c->next, c->ldw,
+						   c->rows, c->n);
+			break;
+		case MATMUL_F16:
+			k->matmul_f16(y, c->ldy, c->w, c->n, c->begin, c->end, c->x, c->ldx, c->n_vectors);
 			break;
 		default:
-			k->matmul_f32(y, 1, b, n, 0, 1, a, (size_t) n, 1);
+			k->matmul_f32(y, c->ldy, c->w, c->n, c->begin, c->end, c->x, c->ldx, c->n_vectors);
 			break;
 	}
 }
 
 static void
-check_vector(const bn_kernels *scalar, const bn_kernels *k, int which, int n, input in)
+compare(const void *got, const void *expected, size_t bytes, bool floats)
 {
-	size_t		bytes = (size_t) n * sizeof(float);
-	float	   *a = malloc(bytes);
-	float	   *b = malloc(bytes);
-	float	   *y = malloc(bytes);
-	float	   *expected = malloc(bytes);
-
-	if (a == NULL || b == NULL || y == NULL || expected == NULL)
-		abort();
-	fill_floats(a, (size_t) n, &in);
-	fill_floats(b, (size_t) n, &in);
-	fill_floats(y, (size_t) n, &in);
-	memcpy(expected, y, bytes);
-	run_vector(scalar, which, expected, a, b, n);
-	run_vector(k, which, y, a, b, n);
-	compare(y, expected, (size_t) n);
-	free(a);
-	free(b);
-	free(y);
-	free(expected);
-}
-
-static void
-check_quantize(const bn_kernels *scalar, const bn_kernels *k, int n, input in)
-{
-	size_t		stride = bn_quant_stride((size_t) n);
-	float	   *x = malloc((size_t) n * sizeof(float));
-	int8_t	   *q = malloc(2 * stride);
-	uint16_t   *h = malloc(2 * (size_t) n * sizeof(uint16_t));
-	bn_quant	expected;
-	bn_quant	info;
-
-	if (x == NULL || q == NULL || h == NULL)
-		abort();
-	fill(x, (size_t) n * sizeof(float), &in);
-	scalar->quantize(q, &expected, x, n);
-	k->quantize(q + stride, &info, x, n);
-	if (memcmp(q, q + stride, stride) != 0 || info.sum != expected.sum ||
-		memcmp(&info.scale, &expected.scale, sizeof(float)) != 0)
-		abort();
-	scalar->f32_to_f16(h, x, n);
-	k->f32_to_f16(h + n, x, n);
-	if (memcmp(h, h + n, (size_t) n * sizeof(uint16_t)) != 0)
-		abort();
-	free(x);
-	free(q);
-	free(h);
-}
-
-static void
-check_ternary(const bn_kernels *scalar, const bn_kernels *k, int rows, int cols, int n_tokens,
-			  input in)
-{
-	size_t		stride = bn_quant_stride((size_t) cols);
-	size_t		w_bytes = bn_ternary_bytes((size_t) rows, (size_t) cols);
-	size_t		n_y = (size_t) rows * (size_t) n_tokens;
-	uint8_t    *w = malloc(w_bytes);
-	int8_t	   *q = calloc((size_t) n_tokens, stride);
-	bn_quant   *info = malloc((size_t) n_tokens * sizeof(bn_quant));
-	float	   *y = calloc(n_y, 2 * sizeof(float));
-	int			groups = (int) bn_ternary_groups((size_t) rows);
-
-	if (w == NULL || q == NULL || info == NULL || y == NULL)
-		abort();
-	fill(w, w_bytes, &in);
-	for (int t = 0; t < n_tokens; t++)
+	for (size_t i = 0; floats && i < bytes; i += sizeof(float))
 	{
-		fill(q + (size_t) t * stride, (size_t) cols, &in);
-		info[t].scale = 0.5f;
-		info[t].sum = 0;
-		for (int c = 0; c < cols; c++)
-			info[t].sum += q[(size_t) t * stride + (size_t) c];
+		float		f;
+
+		memcpy(&f, (const char *) expected + i, sizeof(f));
+		if (isfinite(f) && memcmp((const char *) got + i, &f, sizeof(f)) != 0)
+			abort();
 	}
-	scalar->ternary_gemm(y, (size_t) rows, w, rows, cols, 3.0f, 0, groups, q, info, n_tokens);
-	k->ternary_gemm(y + n_y, (size_t) rows, w, rows, cols, 3.0f, 0, groups, q, info, n_tokens);
-	compare(y + n_y, y, n_y);
-	free(w);
-	free(q);
-	free(info);
-	free(y);
+	if (!floats && memcmp(got, expected, bytes) != 0)
+		abort();
+}
+
+/* What the first bytes say, kept to what can be */
+static call
+make_call(const uint8_t *shape)
+{
+	bool		groups;
+	int			limit;
+	int			parts;
+	call		c = {
+		.which = (kernel) (shape[0] % N_KERNELS), .rows = 1 + shape[1] % 100,
+		.n_vectors = 1 + shape[2] % 80, .in_place = shape[3] & 1,
+		.scale = (float) shape[4] / 256.0f,
+		.ldx = shape[5] & 3, .ldy = shape[5] >> 2 & 3, .ldw = shape[5] >> 4 & 3
+	};
+
+	groups = c.which == TERNARY_GEMM || c.which == INT8_GEMM;
+	if (c.which == ATTN_SCORES || c.which == ATTN_VALUES)
+		c.n_vectors = 1 + shape[2] % 12;
+	limit = MAX_WORK / (c.rows * c.n_vectors);
+	c.n = 1 + (shape[6] | shape[7] << 8) % (limit < 2048 ? limit : 2048);
+	parts = groups ? (int) bn_ternary_groups((size_t) c.rows) : c.rows;
+	c.begin = shape[8] % parts;
+	c.end = shape[3] & 2 ? parts : c.begin + shape[9] % (parts - c.begin + 1);
+	return c;
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	input		in = {data, size, 0};
 	const bn_kernels *scalar = bn_kernels_select("scalar");
-	int			which = next_byte(&in) % 11;
-	int			n = 1 + (next_byte(&in) | next_byte(&in) << 8) % MAX_VALUES;
-	int			rows = 1 + next_byte(&in) % 100;
-	int			n_tokens = 1 + next_byte(&in) % 80;
+	uint8_t		shape[SHAPE_BYTES] = {0};
+	input		in = {data, size, 0};
+	bool		floats;
+	size_t		bytes;
+	call		c;
+	void	   *before;
+	void	   *expected;
+	bn_quant	expected_info = {0};
+
+	if (size > SHAPE_BYTES)
+		in = (input) {data + SHAPE_BYTES, size - SHAPE_BYTES, 0};
+	memcpy(shape, data, size < SHAPE_BYTES ? size : SHAPE_BYTES);
+	c = make_call(shape);
+	bytes = prepare(&c, &in, &floats);
+	before = floats ? (void *) finite_floats(bytes / sizeof(float), &in) : any_bytes(bytes, &in);
+	expected = allocate(bytes);
+	memcpy(expected, before, bytes);
+	run(scalar, &c, expected, &expected_info);
 
 	for (int i = 0; bn_kernels_list[i] != NULL; i++)
 	{
 		const bn_kernels *k = bn_kernels_list[i];
+		void	   *y;
+		bn_quant	info = {0};
 
 		if (k == scalar || !k->supported())
 			continue;
-		if (which == 9)
-			check_quantize(scalar, k, n, in);
-		else if (which == 10)
-			check_ternary(scalar, k, rows, 1 + n % 400, n_tokens, in);
-		else
-			check_vector(scalar, k, which, n, in);
+		y = allocate(bytes);
+		memcpy(y, before, bytes);
+		run(k, &c, y, &info);
+		compare(y, expected, bytes, floats);
+		compare(&info, &expected_info, sizeof(info), false);
 	}
+	while (n_arrays > 0)
+		free(arrays[--n_arrays]);
 	return 0;
 }
