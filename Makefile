@@ -111,6 +111,12 @@ install-model: models/default.gguf
 uninstall-model:
 	rm -f '$(DESTDIR)$(datadir)/bitnet/default.gguf'
 
+# A module of a test's own
+tools: $(BUILD)/out_of_memory.so
+$(BUILD)/out_of_memory.so: test/out_of_memory.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -shared -o $@ $<
+
 # What test/run needs to know of the server.
 .PHONY: server-facts
 server-facts:
