@@ -6,13 +6,14 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Basename;
 use File::Copy;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(make_model replace_model start_server own_install segments backend_pid wait_until);
+our @EXPORT = qw(make_model replace_model start_server own_install run_script segments backend_pid wait_until);
 
 # Writes a random model; returns the path.  A small one unless options say
 # otherwise.
@@ -69,6 +70,18 @@ sub own_install
 	$node->append_conf('postgresql.conf', $conf);
 	return ($install . substr("$ENV{BITNET_MODULE}.so", length $ENV{BITNET_INSTALL}),
 		"$install$share/extension");
+}
+
+# What psql prints for a script of this directory, in which nothing may go wrong;
+# its variables named are set.
+sub run_script
+{
+	my ($node, $database, $script, @variables) = @_;
+	my ($out, $err) = run_command([ 'psql', '-XqAt', '-d', $node->connstr($database),
+			(map { ('-v', "$_=1") } 'ON_ERROR_STOP', @variables), '-f', dirname(__FILE__) . "/$script" ]);
+
+	is($err, '', "$script in " . $node->name);
+	return $out;
 }
 
 # Sizes of the images that the server has in memory, sorted.  What is smaller
