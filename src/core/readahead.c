@@ -98,9 +98,11 @@ read_ahead(void *arg)
 }
 
 /*
- * The caller may be writing to the same bytes, so a touch is a store that
- * changes nothing.  To C that is a race; in the processor, where a byte is
- * changed while nobody else has its line of cache, neither store can be lost.
+ * Linux 5.14 and later make the pages of a part present in one call, and no
+ * byte is written here.  Elsewhere each page is touched, by a store that changes
+ * nothing, since the caller may be writing to the same bytes.  To C that is a
+ * race; in the processor, where a byte is changed while nobody else has its line
+ * of cache, neither store can be lost.
  */
 static void *
 touch_pages(void *arg)
@@ -115,8 +117,11 @@ touch_pages(void *arg)
 		char	   *part_end = (size_t) (end - p) > TOUCH_BYTES ? p + TOUCH_BYTES : end;
 
 #ifdef MADV_POPULATE_WRITE
-		/* all faults of the part in one call; what it cannot do, the stores will */
-		(void) madvise(p, (size_t) (part_end - p) / page * page, MADV_POPULATE_WRITE);
+		if (madvise(p, (size_t) (part_end - p) / page * page, MADV_POPULATE_WRITE) == 0)
+		{
+			p = part_end;
+			continue;
+		}
 #endif
 		for (; p < part_end; p += page)
 			atomic_fetch_or_explicit((atomic_char *) p, 0, memory_order_relaxed);
