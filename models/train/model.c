@@ -234,7 +234,8 @@ workspace_init(workspace *ws, const model *m, int max_rows, bool backward)
 	size_t		rows = max_rows;
 	size_t		q = c->heads * c->head_dim;
 	size_t		qkv = q + 2 * c->kv_heads * c->head_dim;
-	size_t		widest = 2 * c->ffn > qkv ? 2 * c->ffn : qkv;
+	size_t		ffn = 2 * (size_t) c->ffn;
+	size_t		widest = ffn > qkv ? ffn : qkv;
 	size_t		scratch = mm_scratch_size(HEAD_ROWS, c->vocab, c->dim);
 
 	memset(ws, 0, sizeof(*ws));

@@ -316,7 +316,7 @@ static void
 attend_split(bn_engine *e, int n_items, int64_t item_work)
 {
 	const bn_config *c = e->model->config;
-	int32_t		n_positions = 0;
+	int32_t		n_positions = 1;
 	int			t;
 	split_job	job = {.engine = e, .first_item = n_items - n_items % e->n_threads};
 

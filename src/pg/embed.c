@@ -143,7 +143,7 @@ BitnetEmbedRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
 	BitnetArgs	args;
 	BitnetText *inputs = palloc0(sizeof(BitnetText) * n);
 	float	  **vectors = NULL;
-	int			dimensions;
+	int			dimensions = 0;
 	bool		any = false;
 	int			i;
 
