@@ -32,6 +32,7 @@ typedef struct split_text
 {
 	const uint8_t *bytes;
 	size_t		length;
+	const bn_hooks *hooks;
 } split_text;
 
 uint32_t
@@ -133,15 +134,22 @@ is_newline(const split_text *t, size_t p)
 	return t->bytes[p] == '\r' || t->bytes[p] == '\n';
 }
 
+/* After n elements of a piece: is it to end here? */
+static bool
+is_stopped(const split_text *t, size_t n)
+{
+	return n > 0 && n % BN_STOP_INTERVAL == 0 && bn_should_stop(t->hooks);
+}
+
 /* The end of the run of elements of one class, at most limit of them. */
 static size_t
 run_end(const split_text *t, size_t p, bn_class wanted, size_t limit)
 {
-	while (p < t->length && limit-- > 0)
+	for (size_t n = 0; p < t->length && n < limit; n++)
 	{
 		size_t		next;
 
-		if (class_at(t, p, &next) != wanted)
+		if (class_at(t, p, &next) != wanted || is_stopped(t, n))
 			break;
 		p = next;
 	}
@@ -227,7 +235,7 @@ match_symbols(const split_text *t, size_t p)
 	size_t		end = match_spaced_run(t, p, BN_CLASS_OTHER);
 
 	if (end > p)
-		while (end < t->length && is_newline(t, end))
+		for (size_t n = 0; end < t->length && is_newline(t, end) && !is_stopped(t, n); n++)
 			end++;
 	return end;
 }
@@ -244,10 +252,12 @@ match_space(const split_text *t, size_t p, bool newlines)
 	size_t		last = p;		/* start of the run's last element */
 	size_t		end = p;
 
-	while (end < t->length)
+	for (size_t n = 0; end < t->length; n++)
 	{
 		size_t		next;
 
+		if (is_stopped(t, n))
+			return end;
 		if (class_at(t, end, &next) != BN_CLASS_SPACE)
 			break;
 		if (is_newline(t, end))
@@ -289,9 +299,10 @@ split_gpt2(const split_text *t, size_t p)
 }
 
 size_t
-bn_split_next(bn_splitter splitter, const uint8_t *text, size_t length, size_t start)
+bn_split_next(bn_splitter splitter, const uint8_t *text, size_t length, size_t start,
+			  const bn_hooks *hooks)
 {
-	split_text	t = {text, length};
+	split_text	t = {text, length, hooks};
 
 	switch (splitter)
 	{

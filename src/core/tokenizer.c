@@ -24,7 +24,6 @@
 
 #define SMALL_PIECE 64			/* bytes up to which no scratch is needed */
 #define CUT_BYTES 16			/* see bn_encode_scratch_size */
-#define STOP_INTERVAL 4096		/* units of work between questions to should_stop */
 
 #define NO_NODE UINT32_MAX
 
@@ -79,7 +78,7 @@ static bn_status
 count_work(encoder *e, size_t units)
 {
 	e->work += units;
-	if (e->work < STOP_INTERVAL)
+	if (e->work < BN_STOP_INTERVAL)
 		return BN_OK;
 	e->work = 0;
 	if (bn_should_stop(e->hooks))
@@ -240,6 +239,7 @@ encode_large(encoder *e, const uint8_t *piece, uint32_t length)
 
 	for (uint32_t i = 0; i < length; i++)
 	{
+		BN_TRY(count_work(e, 1));
 		nodes[i].token = byte_token(vocab, piece[i]);
 		nodes[i].previous = i > 0 ? i - 1 : NO_NODE;
 		nodes[i].next = i + 1;
@@ -307,7 +307,8 @@ encode_plain(encoder *e, const uint8_t *text, size_t length)
 
 	while (at < length && !is_full(e))
 	{
-		size_t		end = bn_split_next((bn_splitter) e->vocab->splitter, text, length, at);
+		size_t		end = bn_split_next((bn_splitter) e->vocab->splitter, text, length, at,
+										   e->hooks);
 
 		BN_TRY(encode_piece(e, text + at, end - at));
 		at = end;
@@ -363,16 +364,20 @@ next_special(encoder *e, const uint8_t *text, size_t length, size_t *at,
 	return BN_OK;
 }
 
-/* Bytes of the white space that the text begins with. */
+/* Bytes of the white space that the text begins with; fewer if it is to stop. */
 static size_t
-space_length(const uint8_t *text, size_t length)
+space_length(const uint8_t *text, size_t length, const bn_hooks *hooks)
 {
 	size_t		at = 0;
 	size_t		bytes;
 
-	while (at < length &&
-		   bn_code_class(bn_utf8_decode(text + at, length - at, &bytes)) == BN_CLASS_SPACE)
+	for (size_t n = 1; at < length; n++)
+	{
+		if (bn_code_class(bn_utf8_decode(text + at, length - at, &bytes)) != BN_CLASS_SPACE ||
+			(n % BN_STOP_INTERVAL == 0 && bn_should_stop(hooks)))
+			break;
 		at += bytes;
+	}
 	return at;
 }
 
@@ -395,15 +400,16 @@ bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length,
 
 	while (at < length)
 	{
-		size_t		end = bn_split_next((bn_splitter) vocab->splitter, bytes, length, at);
-		size_t		space = space_length(bytes + at, length - at);
+		size_t		end = bn_split_next((bn_splitter) vocab->splitter, bytes, length, at,
+										   hooks);
+		size_t		space = space_length(bytes + at, length - at, hooks);
 		size_t		piece = end - at > space + line_end ? end - at : space + line_end;
 
 		if (piece > longest)
 			longest = piece;
 		line_end = bytes[end - 1] == '\n' || bytes[end - 1] == '\r' ? end - at : 0;
 		at = end;
-		if (at - asked >= STOP_INTERVAL)
+		if (at - asked >= BN_STOP_INTERVAL)
 		{
 			asked = at;
 			if (bn_should_stop(hooks))

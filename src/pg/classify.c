@@ -60,7 +60,7 @@ BitnetCheckLabels(const BitnetArgs *args)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("label \"%s\" is given twice",
-							BitnetCStringFromText(*sorted[i]))));
+							BitnetQuote(*sorted[i]))));
 	pfree(sorted);
 }
 
@@ -70,8 +70,13 @@ classify_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText inp
 	StringInfoData prompt;
 	BitnetText	system = {NULL, 0};
 	BitnetText	user;
+	BitnetTokens tokens;
+	int64		n_bytes = (int64) args->instruction.length + input.length;
 	int			i;
 
+	for (i = 0; i < args->n_labels; i++)
+		n_bytes += args->labels[i].length;
+	BitnetCheckBytes(model, 1, n_bytes);
 	initStringInfo(&prompt);
 	if (args->instruction.data != NULL)
 		appendBinaryStringInfo(&prompt, args->instruction.data, (int) args->instruction.length);
@@ -88,7 +93,9 @@ classify_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText inp
 	appendBinaryStringInfo(&prompt, input.data, (int) input.length);
 	user.data = prompt.data;
 	user.length = prompt.len;
-	return BitnetUserTokens(model, system, user);
+	tokens = BitnetUserTokens(model, system, user);
+	pfree(prompt.data);
+	return tokens;
 }
 
 /* The prompt and one label behind it, ended as an answer is. */
@@ -153,11 +160,14 @@ BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
 	BitnetRun  *run = BitnetBeginRun(model, "bitnet_classify");
 	BitnetTokens *labels = palloc(sizeof(BitnetTokens) * args->n_labels);
 	int32		longest = 0;
+	int64		n_bytes = 0;
 	int			i;
 
 	for (i = 0; i < args->n_labels; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		n_bytes += args->labels[i].length;
+		BitnetCheckBytes(model, i + 1, n_bytes);
 		labels[i] = BitnetEncode(model->model.vocab, args->labels[i], false);
 		longest = Max(longest, labels[i].n + 1);
 	}

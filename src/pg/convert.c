@@ -26,6 +26,18 @@
  */
 #define SINGLE_PASS_BYTES 65536
 
+/* Bytes to convert between two looks at interrupts */
+#define CONVERT_BYTES (1024 * 1024)
+
+/* and to trim */
+#define TRIM_BYTES 65536
+
+/* Bytes of a text that a message quotes */
+#define MAX_QUOTED_BYTES 256
+
+/* Elements of an array of texts: all have their requests in memory at once. */
+#define MAX_ELEMENTS 1000000
+
 static bool
 should_stop(void *ctx)
 {
@@ -89,6 +101,35 @@ BitnetReportError(const bn_error *err, const char *primary)
 	pg_unreachable();
 }
 
+/*
+ * The UTF-8 form of a text in another encoding.  By pieces, since a conversion
+ * cannot be interrupted and takes several times the memory of its result.
+ */
+static BitnetText
+convert_from_server(BitnetText t)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	while (t.length > 0)
+	{
+		int			part = t.length;
+		char	   *utf8;
+
+		if (part > CONVERT_BYTES)
+			part = pg_mbcliplen(t.data, part, CONVERT_BYTES);
+		CHECK_FOR_INTERRUPTS();
+		utf8 = pg_server_to_any(t.data, part, PG_UTF8);
+		appendStringInfoString(&out, utf8);
+		pfree(utf8);
+		t.data += part;
+		t.length -= part;
+	}
+	t.data = out.data;
+	t.length = out.len;
+	return t;
+}
+
 BitnetText
 BitnetTextFromDatum(Datum value)
 {
@@ -100,16 +141,7 @@ BitnetTextFromDatum(Datum value)
 
 	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII &&
 		result.length > 0)
-	{
-		char	   *utf8 = pg_server_to_any(result.data, (int) result.length, PG_UTF8);
-
-		/* A converted string is terminated, one that needed none may not be */
-		if (utf8 != result.data)
-		{
-			result.data = utf8;
-			result.length = strlen(utf8);
-		}
-	}
+		result = convert_from_server(result);
 	return result;
 }
 
@@ -119,6 +151,8 @@ convert_lossy(const char *utf8, size_t length)
 {
 	int			encoding = GetDatabaseEncoding();
 	Oid			proc = FindDefaultConversionProc(PG_UTF8, encoding);
+	int			most = (int) Min(length, CONVERT_BYTES);
+	unsigned char *buffer = palloc((Size) most * MAX_CONVERSION_GROWTH + 1);
 	StringInfoData out;
 	size_t		done = 0;
 	text	   *result;
@@ -132,20 +166,19 @@ convert_lossy(const char *utf8, size_t length)
 	initStringInfo(&out);
 	while (done < length)
 	{
-		int			part = (int) Min(length - done, MaxAllocSize / (2 * MAX_CONVERSION_GROWTH));
-		unsigned char *buffer;
+		int			part = (int) Min(length - done, most);
 		int			converted;
+
+		CHECK_FOR_INTERRUPTS();
 
 		/* Whole characters only, or the cut one would look invalid */
 		if ((size_t) part < length - done)
 			part = (int) BitnetCharBoundary(utf8 + done, length - done, part);
-		buffer = palloc((Size) part * MAX_CONVERSION_GROWTH + 1);
 		converted = pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
 												  (unsigned char *) utf8 + done, part,
 												  buffer, part * MAX_CONVERSION_GROWTH + 1,
 												  true);
 		appendStringInfoString(&out, (char *) buffer);
-		pfree(buffer);
 		done += converted;
 
 		if (converted < part)
@@ -159,6 +192,7 @@ convert_lossy(const char *utf8, size_t length)
 
 	result = cstring_to_text_with_len(out.data, out.len);
 	pfree(out.data);
+	pfree(buffer);
 	return result;
 }
 
@@ -172,8 +206,9 @@ BitnetTextToServer(const char *utf8, size_t length)
 }
 
 char *
-BitnetCStringFromText(BitnetText t)
+BitnetQuote(BitnetText t)
 {
+	t.length = BitnetCharBoundary(t.data, t.length, Min(t.length, MAX_QUOTED_BYTES));
 	return text_to_cstring(BitnetTextToServer(t.data, t.length));
 }
 
@@ -186,15 +221,31 @@ BitnetSpaceLength(const char *data, size_t length)
 BitnetText
 BitnetTrimRight(BitnetText t)
 {
-	t.length = bn_trim_right(t.data, t.length);
+	size_t		start;
+
+	/* By pieces of whole characters, since there may be a lot to trim */
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		start = t.length <= TRIM_BYTES ? 0 :
+			BitnetCharBoundary(t.data, t.length, t.length - TRIM_BYTES);
+		t.length = start + bn_trim_right(t.data + start, t.length - start);
+	} while (start > 0 && t.length == start);
 	return t;
 }
 
 BitnetText
 BitnetTrim(BitnetText t)
 {
-	bn_trim(&t.data, &t.length);
-	return t;
+	size_t		bytes;
+
+	while ((bytes = bn_space_length(t.data, t.length)) > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		t.data += bytes;
+		t.length -= bytes;
+	}
+	return BitnetTrimRight(t);
 }
 
 bool
@@ -215,6 +266,18 @@ BitnetCharBoundary(const char *data, size_t length, size_t offset)
 	return back == 4 ? offset : 0;
 }
 
+void
+BitnetCheckScratch(size_t size)
+{
+	if (size > MaxAllocSize)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%s", _("could not divide the text into tokens")),
+				 errdetail("It has a word or white space so long that %zu MB of memory would be needed for it.",
+						   size / (1024 * 1024)),
+				 errhint("Shorten the text.")));
+}
+
 /* bn_encode with its scratch memory; the count only if ids is NULL. */
 static size_t
 encode(const bn_vocab *vocab, BitnetText t, int32 *ids, size_t max_tokens)
@@ -228,6 +291,7 @@ encode(const bn_vocab *vocab, BitnetText t, int32 *ids, size_t max_tokens)
 	if (bn_encode_scratch_size(vocab, t.data, t.length, &scratch_size, &bitnet_hooks,
 							   &err) != BN_OK)
 		BitnetReportError(&err, primary);
+	BitnetCheckScratch(scratch_size);
 	scratch = MemoryContextAllocExtended(CurrentMemoryContext, scratch_size + 64,
 										 MCXT_ALLOC_HUGE);
 	if (bn_encode(vocab, t.data, t.length, false, ids, max_tokens, &n_tokens, NULL,
@@ -251,11 +315,11 @@ BitnetEncode(const bn_vocab *vocab, BitnetText t, bool bos)
 	size_t		room;
 
 	room = t.length <= SINGLE_PASS_BYTES ? t.length : (size_t) BitnetCountTokens(vocab, t);
-	if (room >= PG_INT32_MAX)
+	if (room > MaxArraySize)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("text is too long"),
-				 errdetail("The text has %zu tokens.", room)));
+				 errdetail("The text has %zu tokens, the limit is %zu.", room, MaxArraySize)));
 
 	result.ids = MemoryContextAllocExtended(CurrentMemoryContext,
 											(room + 1) * sizeof(int32), MCXT_ALLOC_HUGE);
@@ -270,13 +334,15 @@ BitnetEncode(const bn_vocab *vocab, BitnetText t, bool bos)
 size_t
 BitnetTruncate(const bn_vocab *vocab, BitnetText t, int64 max_tokens)
 {
-	size_t		room = (size_t) Min(max_tokens + 1, (int64) t.length);
+	size_t		room = (size_t) max_tokens + 1;
 	size_t		covered = 0;
 	int32	   *ids;
 	int32		n;
 
 	if (t.length == 0 || max_tokens == 0)
 		return 0;
+	if ((int64) t.length <= max_tokens)
+		return t.length;		/* no token is shorter than a byte */
 
 	/* No token is longer than this, so that what comes later cannot matter */
 	if (room < t.length / Max(vocab->max_token_bytes, 1))
@@ -333,6 +399,13 @@ BitnetAppendToken(StringInfo buf, bn_utf8_stream *stream, const bn_vocab *vocab,
 void
 BitnetTextArray(ArrayType *array, Datum **values, bool **nulls, int *n)
 {
+	int			n_elements = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+	if (n_elements > MAX_ELEMENTS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("array has too many elements"),
+				 errdetail("There are %d of them, the limit is %d.", n_elements, MAX_ELEMENTS)));
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, values, nulls, n);
 }
 

@@ -46,8 +46,8 @@ extern BitnetText BitnetTextFromDatum(Datum value);
  */
 extern text *BitnetTextToServer(const char *utf8, size_t length);
 
-/* A name or message part in the server's encoding, as a C string. */
-extern char *BitnetCStringFromText(BitnetText t);
+/* What a message quotes of a text, in the server's encoding; its beginning only. */
+extern char *BitnetQuote(BitnetText t);
 
 /* Without white space (of Unicode) at the ends; and at the end only. */
 extern BitnetText BitnetTrim(BitnetText t);
@@ -85,7 +85,10 @@ extern size_t BitnetTruncate(const bn_vocab *vocab, BitnetText t, int64 max_toke
 extern void BitnetAppendToken(StringInfo buf, bn_utf8_stream *stream,
 							  const bn_vocab *vocab, int32 token);
 
-/* The elements of a text[]: datums, nulls, their number. */
+/* Raises an error if dividing a text into tokens needs so much that it should not be done. */
+extern void BitnetCheckScratch(size_t size);
+
+/* The elements of a text[]: datums, nulls, their number, which has a limit. */
 extern void BitnetTextArray(ArrayType *array, Datum **values, bool **nulls, int *n);
 
 /* A text[] of the same dimensions as like. */

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
@@ -233,7 +234,7 @@ read_message(const JsonbValue *value, int index)
 			break;
 	if (i == lengthof(roles))
 		bad_message(index, psprintf(_("The role \"%s\" is unknown."),
-									BitnetCStringFromText(role)));
+									BitnetQuote(role)));
 
 	message.role = i == 0 ? BN_ROLE_SYSTEM : i == 1 ? BN_ROLE_USER : BN_ROLE_ASSISTANT;
 	message.text = content.data;
@@ -266,8 +267,11 @@ read_messages(Jsonb *json, BitnetText system, int *n_messages)
 	}
 	it = JsonbIteratorInit(&json->root);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		CHECK_FOR_INTERRUPTS();
 		if (token == WJB_ELEM)
 			messages[n++] = read_message(&value, index++);
+	}
 	*n_messages = n;
 	return messages;
 }

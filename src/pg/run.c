@@ -523,7 +523,7 @@ BitnetRunText(BitnetRun *run, int request)
 }
 
 BitnetTokens
-BitnetChatTokens(const BitnetModel *model, const bn_message *messages, int n_messages)
+BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 {
 	const bn_vocab *vocab = model->model.vocab;
 	const char *primary = _("could not divide the text into tokens");
@@ -532,20 +532,33 @@ BitnetChatTokens(const BitnetModel *model, const bn_message *messages, int n_mes
 	BitnetTokens result = {NULL, 0};
 	size_t		room = 256;
 	size_t		n_tokens;
+	int64		n_bytes = 0;
 	bn_error	err;
+	int			i;
+
+	for (i = 0; i < n_messages; i++)
+	{
+		BitnetText	t = BitnetTrim((BitnetText) {messages[i].text, messages[i].length});
+
+		messages[i].text = t.data;
+		messages[i].length = t.length;
+		n_bytes += t.length;
+	}
+	BitnetCheckBytes(model, n_messages, n_bytes);
 
 	if (bn_prompt_scratch_size(vocab, messages, n_messages, &scratch_size, &bitnet_hooks,
 							   &err) != BN_OK)
 		BitnetReportError(&err, primary);
-	scratch = (void *) TYPEALIGN(64, MemoryContextAllocHuge(CurrentMemoryContext,
-															scratch_size + 64));
+	BitnetCheckScratch(scratch_size);
+	scratch = MemoryContextAllocHuge(CurrentMemoryContext, scratch_size + 64);
 	for (;;)
 	{
 		bn_status	status;
 
 		result.ids = MemoryContextAllocHuge(CurrentMemoryContext, room * sizeof(int32));
 		status = bn_prompt_chat(vocab, messages, n_messages, result.ids, room, &n_tokens,
-								scratch, scratch_size, &bitnet_hooks, &err);
+								(void *) TYPEALIGN(64, scratch), scratch_size,
+								&bitnet_hooks, &err);
 		if (status == BN_OK)
 			break;
 		if (status != BN_ERR_NOSPACE || n_tokens <= room)
@@ -554,6 +567,7 @@ BitnetChatTokens(const BitnetModel *model, const bn_message *messages, int n_mes
 		pfree(result.ids);
 		room = n_tokens;
 	}
+	pfree(scratch);
 	result.n = (int32) n_tokens;
 	return result;
 }
@@ -580,8 +594,10 @@ BitnetTokens
 BitnetRawTokens(const BitnetModel *model, BitnetText t)
 {
 	const bn_vocab *vocab = model->model.vocab;
-	BitnetTokens result = BitnetEncode(vocab, t, true);
+	BitnetTokens result;
 
+	BitnetCheckBytes(model, 1, t.length);
+	result = BitnetEncode(vocab, t, true);
 	if (result.n == 0)
 	{
 		int32		start = vocab->bos != BN_NO_TOKEN ? vocab->bos : vocab->eos;
@@ -610,5 +626,20 @@ BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more)
 						   (long long) n_tokens, context) :
 				 errdetail("The input has %lld tokens and needs room for %lld more; the model's context is %d tokens.",
 						   (long long) n_tokens, (long long) n_more, context),
+				 errhint("Shorten the text, with bitnet_truncate for example.")));
+}
+
+void
+BitnetCheckBytes(const BitnetModel *model, int n_texts, int64 n_bytes)
+{
+	int32		context = model->model.config->context_length;
+	int64		least = Max(n_texts, n_bytes / Max(model->model.vocab->max_token_bytes, 1));
+
+	if (least > context)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("input is too long for model \"%s\"", model->name),
+				 errdetail("The input has at least %lld tokens; the model's context is %d tokens.",
+						   (long long) least, context),
 				 errhint("Shorten the text, with bitnet_truncate for example.")));
 }

@@ -119,7 +119,7 @@ extern void BitnetEndRun(BitnetRun *run);
  * text behind BOS.  A model without BOS starts plain text with its end token.
  */
 extern BitnetTokens BitnetChatTokens(const BitnetModel *model,
-									 const bn_message *messages, int n_messages);
+									 bn_message *messages, int n_messages);
 extern BitnetTokens BitnetRawTokens(const BitnetModel *model, BitnetText t);
 
 /* The usual conversation: a user's message, after a system's if there is one. */
@@ -128,5 +128,12 @@ extern BitnetTokens BitnetUserTokens(const BitnetModel *model, BitnetText system
 
 /* Raises an error unless n_tokens and n_more fit into the model's context. */
 extern void BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more);
+
+/*
+ * The same for n_texts texts of n_bytes bytes in all that have not been divided
+ * into tokens, which takes long for hundreds of megabytes: each has a token, and
+ * no token is longer than the vocabulary's longest.
+ */
+extern void BitnetCheckBytes(const BitnetModel *model, int n_texts, int64 n_bytes);
 
 #endif							/* BITNET_RUN_H */

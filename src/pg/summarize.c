@@ -53,7 +53,9 @@ summarize_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText in
 	StringInfoData prompt;
 	BitnetText	system = {NULL, 0};
 	BitnetText	user;
+	BitnetTokens tokens;
 
+	BitnetCheckBytes(model, 1, (int64) args->instruction.length + input.length);
 	initStringInfo(&prompt);
 	if (args->instruction.data != NULL)
 		appendBinaryStringInfo(&prompt, args->instruction.data, (int) args->instruction.length);
@@ -64,7 +66,9 @@ summarize_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText in
 	appendBinaryStringInfo(&prompt, input.data, (int) input.length);
 	user.data = prompt.data;
 	user.length = prompt.len;
-	return BitnetUserTokens(model, system, user);
+	tokens = BitnetUserTokens(model, system, user);
+	pfree(prompt.data);
+	return tokens;
 }
 
 /* How the context is divided. */

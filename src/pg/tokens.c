@@ -37,8 +37,8 @@ Datum
 bitnet_tokenize(PG_FUNCTION_ARGS)
 {
 	BitnetTokens tokens;
-	Datum	   *values;
-	int			i;
+	ArrayType  *array;
+	Size		size;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -46,11 +46,19 @@ bitnet_tokenize(PG_FUNCTION_ARGS)
 						  BitnetTextFromDatum(PG_GETARG_DATUM(0)), false);
 	if (tokens.n == 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT4OID));
-	values = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * (Size) tokens.n);
-	for (i = 0; i < tokens.n; i++)
-		values[i] = Int32GetDatum(tokens.ids[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(values, tokens.n, INT4OID, sizeof(int32), true,
-										  TYPALIGN_INT));
+
+	/* By hand: construct_array() would need twice the memory for datums */
+	size = ARR_OVERHEAD_NONULLS(1) + sizeof(int32) * (Size) tokens.n;
+	array = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	memset(array, 0, ARR_OVERHEAD_NONULLS(1));
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = INT4OID;
+	ARR_DIMS(array)[0] = tokens.n;
+	ARR_LBOUND(array)[0] = 1;
+	memcpy(ARR_DATA_PTR(array), tokens.ids, sizeof(int32) * (Size) tokens.n);
+	pfree(tokens.ids);
+	PG_RETURN_ARRAYTYPE_P(array);
 }
 
 Datum
@@ -211,6 +219,7 @@ bitnet_logprob(PG_FUNCTION_ARGS)
 		context = BitnetTextFromDatum(PG_GETARG_DATUM(1));
 	model = model_of_arg(fcinfo, 2);
 
+	BitnetCheckBytes(model, 1, (int64) context.length + continuation.length);
 	run = BitnetBeginRun(model, "bitnet_logprob");
 	initStringInfo(&joined);
 	appendBinaryStringInfo(&joined, context.data, (int) context.length);

@@ -83,6 +83,12 @@ utf8::decode($latin1);
 is($latin1, $expected, 'the answer is the same as in UTF-8, but for missing characters');
 isnt($utf8, $expected, 'of which there are some');
 
+# Long texts are converted by pieces, between characters of two and three bytes
+my $long = "'x' || repeat(" . literal($texts{EUC_JP}) . ', 70000)';
+my $n_long = $node->safe_psql('postgres', "SELECT bitnet_count_tokens($long)");
+is( $node->safe_psql('db_euc_jp', "SELECT octet_length(t) > 1024 * 1024, bitnet_count_tokens(t) = $n_long, starts_with(t, p), bitnet_count_tokens(p) >= $n_long - 5 FROM (SELECT t, bitnet_truncate(t, $n_long - 1) AS p FROM (SELECT $long AS t OFFSET 0) s OFFSET 0) s"),
+	't|t|t|t', 'a long text has the same tokens, and comes back');
+
 # Bytes that are not UTF-8 are only possible in SQL_ASCII
 is( $node->safe_psql('db_sql_ascii', "SELECT bitnet_count_tokens(E'\\xff\\xfe\\x80') > 0, bitnet_embed(E'a\\xff') IS NOT NULL, bitnet_generate(E'\\xc3', 5) IS NOT NULL, bitnet_truncate(E'\\x80\\x80\\x80\\x80\\x80', 2) IS NOT NULL"),
 	't|t|t|t', 'bytes of no encoding');

@@ -111,7 +111,7 @@ test_splitters(void)
 			{
 				size_t		end = bn_split_next((bn_splitter) (BN_SPLIT_LLAMA3 + k),
 												(const uint8_t *) exact + 1,
-												(size_t) c->length, at);
+												(size_t) c->length, at, NULL);
 
 				same = end - at == (size_t) *piece++;
 				at = end;
@@ -309,11 +309,11 @@ test_long_pieces(bn_vocab *const *vocabs)
 		bn_encode_scratch_size(vocabs[0], text, length, &scratch_size, NULL, NULL);
 		scratch = malloc(scratch_size);
 		ok(bn_encode(vocabs[0], text, length, false, NULL, 0, &n, NULL, scratch, scratch_size,
-					 &hooks, &err) == BN_ERR_CANCELED && err.code == BN_ERR_CANCELED && calls == 1,
+					 &hooks, &err) == BN_ERR_CANCELED && err.code == BN_ERR_CANCELED && calls <= 3,
 		   "encoding stops when it is asked to");
 		calls = 0;
 		ok(bn_encode_scratch_size(vocabs[0], text, length, &scratch_size, &hooks, &err) ==
-		   BN_ERR_CANCELED && err.code == BN_ERR_CANCELED && calls == 1,
+		   BN_ERR_CANCELED && err.code == BN_ERR_CANCELED && calls <= 3,
 		   "and so does the search for the longest piece");
 		free(scratch);
 	}
