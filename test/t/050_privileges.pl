@@ -184,6 +184,18 @@ check_states('limits are not attached to roles or functions', 'p', 'SELECT FROM 
 check_states('nor before the library is loaded', 'p', 'SELECT',
 	[ map { "ALTER ROLE plain SET $_->[0] = '$_->[2]'" } @limits ], [ ('42501') x @limits ]);
 
+# Whoever owns a database sets others of its settings
+query('CREATE DATABASE own OWNER plain');
+for my $first ('SELECT', 'SELECT FROM bitnet_version()')
+{
+	my $loaded = $first ne 'SELECT';
+
+	check_states('nor to a database, by its owner' . ($loaded ? '' : ', before the library is loaded'), 'p', $first,
+		[ (map { ("ALTER DATABASE own SET $_->[0] = '$_->[2]'", "ALTER ROLE plain IN DATABASE own SET $_->[0] = '$_->[2]'") } @limits),
+			'ALTER DATABASE own SET bitnet.max_tokens = 7' ],
+		[ (map { ($loaded ? $_->[4] : '42501') x 2 } @limits), $loaded ? '00000' : '42501' ]);
+}
+
 # ---- the tables, with all there is ----
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = '$ENV{BITNET_MODULE}'\n");
@@ -274,7 +286,7 @@ check_states('take no such name', 'p', 'SELECT', \@with_model, [ ('22023') x @wi
 check_states('there is no zero byte in a name', 'p', 'SELECT',
 	[ q{SELECT bitnet_count_tokens('x', E'small\\000')}, q{SELECT bitnet_count_tokens('x', convert_from('\x736d616c6c00', 'UTF8'))} ], [ ('22021') x 2 ]);
 check_states('good names without a file, and a link, which the administrator has made', 'p', 'SELECT',
-	[ map { "SELECT bitnet_count_tokens('x', '$_')" } 'x' x 63, 'a..b', 'small.', '-rf', 'outside', 'inner', 'link' ], [ ('42704') x 6, '00000' ]);
+	[ map { "SELECT bitnet_count_tokens('x', '$_')" } 'x' x 63, 'a..b', 'small.', '-rf', 'SMALL', 'outside', 'inner', 'link' ], [ ('42704') x 7, '00000' ]);
 my ($there) = run_as('p', q{SELECT words_of($$SELECT bitnet_count_tokens('x', '../outside')$$)});
 my ($absent) = run_as('p', q{SELECT words_of($$SELECT bitnet_count_tokens('x', '../nowhere')$$)});
 is($there =~ s/outside/nowhere/r, $absent, 'an error does not tell whether there is such a file');
@@ -402,6 +414,54 @@ check_states('nor a plan that computes rows together', 's', $traps,
 	[ q{SELECT public.bitnet_generate(body, 1), public.bitnet_summarize(body, 1) FROM public.note},
 		q{SELECT public.bitnet_summarize_agg(body) FROM public.note GROUP BY id} ], [ '00000', '00000' ]);
 is(query('SELECT DISTINCT category FROM note WHERE id = 10'), $label, 'with the same result');
+
+# Temporary objects come first even where the path does not name them, and a
+# function with its owner's rights has those of its caller before it
+query(q{
+	GRANT TEMPORARY ON DATABASE postgres TO plain;
+	CREATE FUNCTION as_owner() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = public AS
+	$$SELECT bitnet_generate('x', 1) || bitnet_summarize('x', 1) || bitnet_classify('x', '{a,b}') || bitnet_embed('x', 2)::pg_catalog.text
+		|| (SELECT pg_catalog.count(*) FROM bitnet_models) || (SELECT pg_catalog.count(*) FROM bitnet_activity)$$});
+my @temporary = (map({ "CREATE TEMP TABLE $_ ()" } qw(pg_database pg_roles pg_proc pg_authid)),
+	map { "CREATE TYPE pg_temp.$_ AS ENUM ()" } qw(text name int4 int8 float4 float8 jsonb oid timestamptz));
+my $of_owner = query('SELECT public.as_owner()');
+is((run_as('p', @temporary, 'SELECT public.as_owner()'))[0], $of_owner, 'nor does a function with the rights of its owner');
+check_states('nor any other, into temporary ones', 's', join(';', @temporary), [ map { $_->[1] =~ s/(?<=[ ])(?=bitnet_)/public./r } @calls ],
+	[ map { $_->[3] // '00000' } @calls ]);
+
+# The extension in a schema where somebody else has put the traps before
+query('CREATE DATABASE bait');
+my $traps_of = $node->safe_psql('postgres', q{SELECT string_agg(format('CREATE TABLE bait.%I ()', t), ';') FROM unnest('{pg_database,pg_roles,pg_proc}'::text[]) t});
+$node->safe_psql('bait', qq{
+	CREATE SCHEMA bait AUTHORIZATION plain;
+	SET SESSION AUTHORIZATION plain;
+	$traps_of;
+	CREATE FUNCTION bait.eq(oid, oid) RETURNS bool LANGUAGE sql AS 'SELECT true';
+	CREATE OPERATOR bait.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = bait.eq);
+	CREATE TYPE bait.text AS ENUM ();
+	CREATE TYPE bait.int4 AS ENUM ();
+	CREATE TYPE bait.oid AS ENUM ();
+	CREATE FUNCTION bait.bitnet_activity(VARIADIC int[]) RETURNS int LANGUAGE sql AS 'SELECT 1';
+	CREATE FUNCTION bait.bitnet_models(text, int DEFAULT 0) RETURNS int LANGUAGE sql AS 'SELECT 1'});
+$node->safe_psql('bait', 'CREATE EXTENSION bitnet SCHEMA bait');
+is($node->safe_psql('bait', q{
+	SELECT count(*), count(*) FILTER (WHERE v.refobjid IN (SELECT oid FROM pg_class WHERE relowner = 'plain'::regrole UNION ALL
+			SELECT oid FROM pg_proc WHERE proowner = 'plain'::regrole UNION ALL SELECT oid FROM pg_operator WHERE oprowner = 'plain'::regrole UNION ALL
+			SELECT oid FROM pg_type WHERE typowner = 'plain'::regrole))
+	FROM pg_extension e JOIN pg_depend d ON d.refobjid = e.oid AND d.deptype = 'e' LEFT JOIN pg_rewrite w ON w.ev_class = d.objid
+		JOIN pg_depend v ON v.objid IN (d.objid, w.oid) WHERE extname = 'bitnet'}) =~ s/^\d\d+/many/r, 'many|0',
+	'the extension uses nothing that others have put into its schema before');
+is($node->safe_psql('bait', q{SELECT bait.bitnet_generate('x', 1) IS NOT NULL, count(*) FROM bait.bitnet_activity}), 't|0', 'and works there');
+$node->safe_psql('bait', 'DROP EXTENSION bitnet');
+foreach my $case (
+	[ 'bitnet_embed(text, int, text, jsonb)', qr/function "bitnet_embed" already exists/ ],
+	[ 'bitnet_activity(int DEFAULT 0)', qr/function bitnet_activity\(\) is not unique/ ])
+{
+	my ($function, $error) = @$case;
+
+	like(($node->psql('bait', "BEGIN; SET LOCAL SESSION AUTHORIZATION plain; CREATE FUNCTION bait.$function RETURNS int LANGUAGE sql AS 'SELECT 1';"
+			  . 'RESET SESSION AUTHORIZATION; CREATE EXTENSION bitnet SCHEMA bait'))[2], $error, "nor does it come where there is a function $function");
+}
 
 # ---- what one learns of others' calls ----
 
