@@ -466,7 +466,7 @@ $session->quit;
 
 # ---- processes that are killed ----
 
-foreach my $phase ('load', 'prefill without an engine', 'decode without an engine', 'waiting')
+foreach my $phase ('load', 'decode', 'prefill without an engine', 'decode without an engine', 'waiting')
 {
 	my @sessions = $phases{$phase}->();
 	my ($killed, $pid) = @{ $sessions[0] };
