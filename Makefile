@@ -143,7 +143,7 @@ help:
 	@echo 'make unit       only the tests of the pure C part; needs no PostgreSQL'
 	@echo 'make sanitize   the same with address and undefined-behaviour sanitizers'
 	@echo 'make arm        the same for 64-bit Arm, under qemu'
-	@echo 'make fuzz       fuzz the readers of untrusted input (clang; FUZZ_SECONDS each, default 60)'
+	@echo 'make fuzz       fuzz the readers of untrusted input, and the kernels (clang; FUZZ_SECONDS each, default 60)'
 	@echo 'make bench MODEL=file   load time, tokens per second, memory bandwidth (BENCH_OPTIONS, see test/bench/bench.c)'
 	@echo 'make bench-plots MODEL=file [NOTE="the machine"]   the same over batch and context, as tables and plots'
 	@echo 'make clean      remove what was built'
@@ -186,14 +186,18 @@ arm:
 		CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar BN_LDFLAGS=-static
 
 FUZZ_SECONDS = 60
+FUZZ_FLAGS = -O1 -g -fno-sanitize-recover=all -fno-wrapv
+FUZZ_CHECKS = address,undefined,float-cast-overflow
 fuzz:
 	@test/setup fuzz
+	@$(MAKE) --no-print-directory -s build/fuzz/libbncore.a BUILD=build/fuzz CC=clang \
+		BN_OPTIMIZE='$(FUZZ_FLAGS)' BN_EXTRA='-fsanitize=fuzzer-no-link,$(FUZZ_CHECKS)'
 	@for t in $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c)); do \
-		mkdir -p build/fuzz/$$t && \
-		clang -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-			-ffp-contract=off -o build/fuzz/fuzz_$$t test/fuzz/fuzz_$$t.c $(CORE_SOURCES) $(BN_LIBS) && \
-		build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-			build/fuzz/$$t $$(ls -d test/fuzz/corpus/$$t 2>/dev/null) || exit 1; \
+		mkdir -p build/fuzz/corpus/$$t && \
+		clang -std=gnu11 $(FUZZ_FLAGS) -fsanitize=fuzzer,$(FUZZ_CHECKS) \
+			-o build/fuzz/fuzz_$$t test/fuzz/fuzz_$$t.c build/fuzz/libbncore.a $(BN_LIBS) && \
+		build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=build/fuzz/$$t- \
+			build/fuzz/corpus/$$t $$(ls -d test/fuzz/corpus/$$t 2>/dev/null) || exit 1; \
 	done
 
 BENCH_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/bench/*.c))
