@@ -1,4 +1,4 @@
-# Parallel workers, cursors, prepared statements, and a standby.
+# Parallel workers, cursors, prepared statements, and a schema of its own.
 
 use strict;
 use warnings;
@@ -13,8 +13,6 @@ my $node = start_server('parallel', before_start => sub {
 
 	make_model($node->basedir . '/models/small.gguf');
 	make_model($node->basedir . '/models/wide.gguf', qw(--hidden 256));
-	$node->append_conf('postgresql.conf', "wal_level = replica\nmax_wal_senders = 3\n");
-	$node->append_conf('pg_hba.conf', "local replication all trust\n");
 });
 my $parallel = 'SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0;'
   . ' SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;'
@@ -72,20 +70,5 @@ INSERT INTO public.t VALUES ('some text');
 SELECT label IN ('a', 'b'), ai.bitnet_summarize_agg(body) IS NOT NULL FROM public.t GROUP BY label;
 SELECT count(*) FROM ai.bitnet_check() WHERE status = 'error';}), "t|t\n0", 'works in any schema');
 
-# A hot standby answers too
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
-$node->wait_for_catchup($standby, 'replay');
-my $query = "$serial SELECT md5(string_agg(bitnet_generate(body, 5), ';' ORDER BY id)) FROM docs";
-is($standby->safe_psql('postgres', $query), $node->safe_psql('postgres', $query),
-	'a standby gives the same answers');
-is($standby->safe_psql('postgres', 'SELECT count(*) FROM bitnet_engines'), '1', 'from an engine of its own');
-is($standby->safe_psql('postgres', "SELECT count(*) FROM bitnet_check() WHERE status = 'error'"), '0',
-	'and the doctor works there');
-
-$standby->stop;
 $node->stop;
 done_testing();
