@@ -133,13 +133,14 @@ server-facts:
 	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
 endif
 
-.PHONY: help test test-debian soak unit demo demo-stop bench bench-plots fuzz sanitize arm
+.PHONY: help test test-debian test-upgrade soak unit demo demo-stop bench bench-plots fuzz sanitize arm
 
 help:
 	@echo 'make            build the extension'
 	@echo 'make install    install it and the default model (as root where needed)'
 	@echo 'make test       install what is missing, build, run all tests in a temporary server'
 	@echo 'make test-debian   the same on another release of Debian (RELEASE, default trixie); as root'
+	@echo 'make test-upgrade   pg_upgrade to the PostgreSQL of that release, built from source, or of NEWER=directory'
 	@echo 'make soak       mixed load from many sessions (SOAK_SECONDS, default an hour)'
 	@echo 'make demo       the same preparation, then a tour on a throw-away server'
 	@echo 'make demo-stop  stop and remove that server'
@@ -161,6 +162,13 @@ MIRROR =
 DEBIAN = build/debian/$(RELEASE)
 test-debian:
 	@MIRROR='$(MIRROR)' test/debian '$(RELEASE)' '$(DEBIAN)'
+
+# The newer server stays likewise.
+NEWER = $(BUILD)/postgres/$(RELEASE)
+test-upgrade:
+	@test/setup server
+	@MIRROR='$(MIRROR)' test/postgres-source '$(RELEASE)' '$(NEWER)'
+	@MAKE='$(MAKE)' test/upgrade '$(NEWER)/bin/pg_config'
 
 SOAK_SECONDS = 3600
 soak:
