@@ -55,7 +55,8 @@ endif
 
 # Pure C: core and kernels
 
-BN_WARNINGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
+# Functions that are called through a pointer have the parameters of its type.
+BN_WARNINGS = -Wall -Wextra -Wno-unused-parameter
 BN_OPTIMIZE = -O3 -g
 BN_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno \
 	$(BN_WARNINGS) $(BN_OPTIMIZE) $(BN_EXTRA)
@@ -105,6 +106,15 @@ build/exports.txt: $(PG_SOURCES) Makefile
 
 $(PG_SOURCES:.c=.o): $(wildcard src/pg/*.h src/core/*.h kernels/*.h) Makefile
 
+# The module's files as test/lint compiles them: the headers of PostgreSQL have
+# warnings of their own, for clang also those that were configured for gcc.
+PG_LINT_OBJECTS = $(PG_SOURCES:%.c=$(BUILD)/%.o)
+$(PG_LINT_OBJECTS): BN_CFLAGS += $(PG_CFLAGS) $(PG_CPPFLAGS) -D_GNU_SOURCE -Wno-ignored-attributes \
+	-isystem $(includedir_server)
+.PHONY: lint-module lint-objects
+lint-module: $(CORE_OBJECTS) $(PG_LINT_OBJECTS)
+lint-objects: lint-module $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/*.c test/*/*.c))
+
 install: install-model
 uninstall: uninstall-model
 .PHONY: install-model uninstall-model
@@ -133,7 +143,7 @@ server-facts:
 	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
 endif
 
-.PHONY: help test test-debian test-upgrade soak unit demo demo-stop bench bench-plots fuzz sanitize arm
+.PHONY: help test test-debian test-upgrade soak unit demo demo-stop bench bench-plots lint fuzz sanitize tsan arm x86
 
 help:
 	@echo 'make            build the extension'
@@ -146,7 +156,10 @@ help:
 	@echo 'make demo-stop  stop and remove that server'
 	@echo 'make unit       only the tests of the pure C part; needs no PostgreSQL'
 	@echo 'make sanitize   the same with address and undefined-behaviour sanitizers'
+	@echo 'make tsan       the same with the thread sanitizer'
 	@echo 'make arm        the same for 64-bit Arm, under qemu'
+	@echo 'make x86        the same on processors without AVX2 and without AVX-512, under qemu'
+	@echo 'make lint       gcc and clang without a warning; analyzers, checkers of scripts'
 	@echo 'make fuzz       fuzz the readers of untrusted input, and the kernels (clang; FUZZ_SECONDS each, default 60)'
 	@echo 'make bench MODEL=file   load time, tokens per second, memory bandwidth (BENCH_OPTIONS, see test/bench/bench.c)'
 	@echo 'make bench-plots MODEL=file [NOTE="the machine"]   the same over batch and context, as tables and plots'
@@ -191,10 +204,28 @@ sanitize:
 	@$(MAKE) --no-print-directory unit BUILD=build/sanitize \
 		BN_OPTIMIZE='-O1 -g -fno-omit-frame-pointer' BN_EXTRA='-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-wrapv'
 
+tsan:
+	@test/setup compiler
+	@$(MAKE) --no-print-directory unit BUILD=build/tsan \
+		BN_OPTIMIZE='-O1 -g' BN_EXTRA='-fsanitize=thread'
+
 arm:
 	@test/setup arm
 	@RUNNER='qemu-aarch64-static' $(MAKE) --no-print-directory unit BUILD=build/arm \
 		CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar BN_LDFLAGS=-static
+
+# Without AVX2, and with it but without AVX-512
+x86:
+	@test/setup x86
+	@for cpu in Nehalem Haswell; do \
+		echo "$$cpu:"; \
+		RUNNER="qemu-x86_64-static -cpu $$cpu" $(MAKE) --no-print-directory unit || exit 1; \
+	done
+
+# What the compilers, analyzers and checkers of scripts have to say
+lint:
+	@test/setup lint
+	@MAKE='$(MAKE)' test/lint
 
 FUZZ_SECONDS = 60
 FUZZ_FLAGS = -O1 -g -fno-sanitize-recover=all -fno-wrapv
