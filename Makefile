@@ -143,7 +143,7 @@ server-facts:
 	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
 endif
 
-.PHONY: help test test-debian test-upgrade soak unit demo demo-stop bench bench-plots lint fuzz sanitize tsan arm x86
+.PHONY: help test test-debian test-upgrade soak unit demo demo-stop bench bench-plots lint fuzz sanitize tsan valgrind arm x86
 
 help:
 	@echo 'make            build the extension'
@@ -157,6 +157,7 @@ help:
 	@echo 'make unit       only the tests of the pure C part; needs no PostgreSQL'
 	@echo 'make sanitize   the same with address and undefined-behaviour sanitizers'
 	@echo 'make tsan       the same with the thread sanitizer'
+	@echo 'make valgrind   C tests, and the SQL tests in a server, under Valgrind'
 	@echo 'make arm        the same for 64-bit Arm, under qemu'
 	@echo 'make x86        the same on processors without AVX2 and without AVX-512, under qemu'
 	@echo 'make lint       gcc and clang without a warning; analyzers, checkers of scripts'
@@ -208,6 +209,10 @@ tsan:
 	@test/setup compiler
 	@$(MAKE) --no-print-directory unit BUILD=build/tsan \
 		BN_OPTIMIZE='-O1 -g' BN_EXTRA='-fsanitize=thread'
+
+valgrind:
+	@test/setup valgrind
+	@MAKE='$(MAKE)' test/valgrind
 
 arm:
 	@test/setup arm
