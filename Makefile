@@ -143,12 +143,13 @@ server-facts:
 	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
 endif
 
-.PHONY: help test test-debian test-upgrade soak unit demo demo-stop bench bench-plots lint fuzz sanitize tsan valgrind arm x86
+.PHONY: help test coverage test-debian test-upgrade soak unit demo demo-stop bench bench-plots lint fuzz sanitize tsan valgrind arm x86
 
 help:
 	@echo 'make            build the extension'
 	@echo 'make install    install it and the default model (as root where needed)'
 	@echo 'make test       install what is missing, build, run all tests in a temporary server'
+	@echo 'make coverage   the same, and which lines of src and kernels are run'
 	@echo 'make test-debian   the same on another release of Debian (RELEASE, default trixie); as root'
 	@echo 'make test-upgrade   pg_upgrade to the PostgreSQL of that release, built from source, or of NEWER=directory'
 	@echo 'make soak       mixed load from many sessions (SOAK_SECONDS, default an hour)'
@@ -169,6 +170,11 @@ help:
 test:
 	@test/setup server
 	@MAKE='$(MAKE)' test/run all
+
+# The same on a build that counts the lines that are run
+coverage:
+	@test/setup server
+	@MAKE='$(MAKE)' test/coverage build/coverage
 
 # The release and what is installed in it stay for the next time, until make clean.
 RELEASE = trixie
@@ -224,7 +230,7 @@ x86:
 	@test/setup x86
 	@for cpu in Nehalem Haswell; do \
 		echo "$$cpu:"; \
-		RUNNER="qemu-x86_64-static -cpu $$cpu" $(MAKE) --no-print-directory unit || exit 1; \
+		QEMU_CPU=$$cpu RUNNER=qemu-x86_64-static $(MAKE) --no-print-directory unit || exit 1; \
 	done
 
 # What the compilers, analyzers and checkers of scripts have to say
