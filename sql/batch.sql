@@ -291,6 +291,31 @@ SELECT bitnet_generate(body, 2) FROM docs;
 ROLLBACK;
 SELECT count(bitnet_generate) FROM (SELECT bitnet_generate(body, 2) FROM docs OFFSET 0) s;
 
+-- Nodes that are rarer, below a batch scan
+CREATE FUNCTION plan_has(query text, node text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		IF strpos(line, node) > 0 THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END $$;
+BEGIN;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_material = off;
+SELECT node, plan_has(query, node), same, nodes > 0 AS batch
+FROM (VALUES
+	('BitmapOr', 'SELECT id, bitnet_generate(body, 2) FROM docs WHERE id < 4 OR id > 38'),
+	('Memoize', 'SELECT d.id, bitnet_generate(e.body, 2) FROM docs d JOIN docs e ON e.id = d.kind')) v (node, query),
+	compare(query);
+ROLLBACK;
+
 -- Who may not call a function may not call it for many rows
 BEGIN;
 CREATE ROLE batch_nobody;
@@ -308,5 +333,5 @@ ALTER FUNCTION bitnet_summarize RESET ALL;
 EXPLAIN (COSTS OFF) SELECT bitnet_summarize(body) FROM docs;
 
 DROP TABLE docs, parts, copy_on, copy_off, texts CASCADE;
-DROP FUNCTION answers_to, loop_answers, shout, see, rows_seen, compare, property, computed;
+DROP FUNCTION answers_to, loop_answers, shout, see, rows_seen, compare, plan_has, property, computed;
 DROP SEQUENCE seen;
