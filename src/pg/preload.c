@@ -44,7 +44,8 @@ BitnetRegisterPreloadWorker(void)
 {
 	BackgroundWorker worker;
 
-	if (bitnet_preload_models == NULL || bitnet_preload_models[0] == '\0')
+	/* The servers that pg_upgrade starts have no use for models */
+	if (bitnet_preload_models == NULL || bitnet_preload_models[0] == '\0' || IsBinaryUpgrade)
 		return;
 
 	memset(&worker, 0, sizeof(worker));
