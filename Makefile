@@ -89,7 +89,7 @@ $(BUILD)/make_model: $(BUILD)/test/make_model.o $(CORE_ARCHIVE)
 	$(CC) $(BN_CFLAGS) $(BN_LDFLAGS) -o $@ $^ $(BN_LIBS)
 
 .SECONDARY:
--include $(shell find $(BUILD) -path $(BUILD)/debian -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(BUILD) \( -path $(BUILD)/debian -o -path $(BUILD)/asan \) -prune -o -name '*.d' -print 2>/dev/null)
 
 .PHONY: unit-programs tools
 unit-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(BUILD)/make_model
@@ -143,7 +143,7 @@ server-facts:
 	@echo 'isolation_tests="$(ISOLATION_TESTS)"'
 endif
 
-.PHONY: help test coverage test-debian test-upgrade soak unit demo demo-stop bench bench-plots lint fuzz sanitize tsan valgrind arm x86
+.PHONY: help test coverage test-debian test-asan test-upgrade soak unit demo demo-stop bench bench-plots lint fuzz sanitize tsan valgrind arm x86
 
 help:
 	@echo 'make            build the extension'
@@ -151,6 +151,7 @@ help:
 	@echo 'make test       install what is missing, build, run all tests in a temporary server'
 	@echo 'make coverage   the same, and which lines of src and kernels are run'
 	@echo 'make test-debian   the same on another release of Debian (RELEASE, default trixie); as root'
+	@echo 'make test-asan  the tests in a server built from source with assertions and address sanitizer'
 	@echo 'make test-upgrade   pg_upgrade to the PostgreSQL of that release, built from source, or of NEWER=directory'
 	@echo 'make soak       mixed load from many sessions (SOAK_SECONDS, default an hour)'
 	@echo 'make demo       the same preparation, then a tour on a throw-away server'
@@ -167,9 +168,10 @@ help:
 	@echo 'make bench-plots MODEL=file [NOTE="the machine"]   the same over batch and context, as tables and plots'
 	@echo 'make clean      remove what was built'
 
+PARTS = all
 test:
 	@test/setup server
-	@MAKE='$(MAKE)' test/run all
+	@MAKE='$(MAKE)' test/run '$(PARTS)'
 
 # The same on a build that counts the lines that are run
 coverage:
@@ -182,6 +184,11 @@ MIRROR =
 DEBIAN = build/debian/$(RELEASE)
 test-debian:
 	@MIRROR='$(MIRROR)' test/debian '$(RELEASE)' '$(DEBIAN)'
+
+# The server stays likewise, the one of RELEASE's source.
+test-asan: RELEASE = bookworm
+test-asan:
+	@MIRROR='$(MIRROR)' MAKE='$(MAKE)' test/asan '$(RELEASE)' '$(BUILD)/asan'
 
 # The newer server stays likewise.
 NEWER = $(BUILD)/postgres/$(RELEASE)
