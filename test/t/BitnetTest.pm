@@ -13,7 +13,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(make_model replace_model start_server own_install run_script segments backend_pid wait_until);
+our @EXPORT = qw(make_model replace_model start_server own_install run_script segments backend_pid wait_until $slowness);
+
+# How many times longer than usual all may take, by PG_TEST_TIMEOUT_DEFAULT
+our $slowness = $PostgreSQL::Test::Utils::timeout_default / 180;
 
 # Writes a random model; returns the path.  A small one unless options say
 # otherwise.
