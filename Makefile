@@ -109,7 +109,7 @@ $(PG_SOURCES:.c=.o): $(wildcard src/pg/*.h src/core/*.h kernels/*.h) Makefile
 # The module's files as test/lint compiles them: the headers of PostgreSQL have
 # warnings of their own, for clang also those that were configured for gcc.
 PG_LINT_OBJECTS = $(PG_SOURCES:%.c=$(BUILD)/%.o)
-$(PG_LINT_OBJECTS): BN_CFLAGS += $(PG_CFLAGS) $(PG_CPPFLAGS) -D_GNU_SOURCE -Wno-ignored-attributes \
+$(PG_LINT_OBJECTS) $(BUILD)/test/out_of_memory.o: BN_CFLAGS += $(PG_CFLAGS) $(PG_CPPFLAGS) -D_GNU_SOURCE -Wno-ignored-attributes \
 	-isystem $(includedir_server)
 .PHONY: lint-module lint-objects
 lint-module: $(CORE_OBJECTS) $(PG_LINT_OBJECTS)
