@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $limit = 1.5;
+my $limit = 1.5 * $slowness;
 my $node = start_server('batch', conf => "bitnet.model = 'small'\nmax_worker_processes = 8\n",
 	before_start => sub {
 		my ($node) = @_;
