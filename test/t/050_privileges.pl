@@ -16,17 +16,19 @@ my %user = (m => 'monitor', f => 'files', p => 'plain');
 my $all = 'smfp';
 
 # Functions: a call, who may, and its SQLSTATE then, if it is not success.  Those
-# of the aggregates cannot be called at all.
+# of the aggregates cannot be called at all; how PostgreSQL says so differs among
+# minor releases.
+my $uncallable;
 my @functions = (
 	[ 'bitnet_generate(text,integer,double precision,bigint,text[],text,text,jsonb)', q{SELECT bitnet_generate('x', 1)}, $all ],
 	[ 'bitnet_generate(text[],integer,double precision,bigint,text[],text,text,jsonb)', q{SELECT bitnet_generate(ARRAY['x'], 1)}, $all ],
 	[ 'bitnet_chat(jsonb,integer,double precision,bigint,text[],text,text,jsonb)', q{SELECT bitnet_chat('[{"role": "user", "content": "x"}]', 1)}, $all ],
 	[ 'bitnet_summarize(text,integer,text,text,jsonb)', q{SELECT bitnet_summarize('x', 1)}, $all ],
 	[ 'bitnet_summarize_agg(text)', q{SELECT bitnet_summarize_agg(NULL)}, $all ],
-	[ 'bitnet_summarize_agg_transfn(internal,text)', q{SELECT bitnet_summarize_agg_transfn(NULL, 'x')}, $all, '42883' ],
-	[ 'bitnet_summarize_agg_finalfn(internal)', q{SELECT bitnet_summarize_agg_finalfn(NULL)}, $all, '42883' ],
+	[ 'bitnet_summarize_agg_transfn(internal,text)', q{SELECT bitnet_summarize_agg_transfn(NULL, 'x')}, $all, \$uncallable ],
+	[ 'bitnet_summarize_agg_finalfn(internal)', q{SELECT bitnet_summarize_agg_finalfn(NULL)}, $all, \$uncallable ],
 	[ 'bitnet_summarize_collect(text)', q{SELECT bitnet_summarize_collect(NULL)}, $all ],
-	[ 'bitnet_summarize_collect_finalfn(internal)', q{SELECT bitnet_summarize_collect_finalfn(NULL)}, $all, '42883' ],
+	[ 'bitnet_summarize_collect_finalfn(internal)', q{SELECT bitnet_summarize_collect_finalfn(NULL)}, $all, \$uncallable ],
 	[ 'bitnet_classify(text,text[],text,text,jsonb)', q{SELECT bitnet_classify('x', '{a,b}')}, $all ],
 	[ 'bitnet_classify_scores(text,text[],text,text,jsonb)', q{SELECT * FROM bitnet_classify_scores('x', '{a,b}')}, $all ],
 	[ 'bitnet_embed(text,integer,text,jsonb)', q{SELECT bitnet_embed('x', 2)}, $all ],
@@ -109,8 +111,9 @@ sub check_states
 {
 	my ($name, $role, $first, $statements, $expected) = @_;
 	my @states = states_as($role, $first, @$statements);
-	my @wrong = map { "$statements->[$_]: " . ($states[$_] // 'nothing') . ", not $expected->[$_]" }
-	  grep { ($states[$_] // '') ne $expected->[$_] } 0 .. $#$statements;
+	my @expected = map { ref ? $$_ : $_ } @$expected;
+	my @wrong = map { "$statements->[$_]: " . ($states[$_] // 'nothing') . ", not $expected[$_]" }
+	  grep { ($states[$_] // '') ne $expected[$_] } 0 .. $#$statements;
 
 	is(join("\n", @wrong), '', $name);
 }
@@ -223,6 +226,7 @@ is((run_as('s', 'BEGIN', 'DROP EXTENSION bitnet', 'GRANT CREATE ON DATABASE post
 		'SET LOCAL ROLE plain', q{SELECT state_of('CREATE EXTENSION bitnet')}, 'ROLLBACK'))[0], '42501',
 	'only a superuser creates the extension, whatever rights others have on the database');
 
+$uncallable = query(q{SELECT state_of('SELECT numeric_avg(NULL)')});
 for my $role (@roles)
 {
 	my $who = $user{$role} // 'superuser';
