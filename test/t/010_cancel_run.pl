@@ -86,16 +86,17 @@ is( $session->query_safe("SELECT bitnet_generate('x', 5) = bitnet_generate('x', 
 	't', 'the session goes on working');
 is($session->query_safe('SELECT pg_backend_pid()'), $pid, 'and is the same');
 
-# A block catches a timeout
-is( $node->safe_psql('postgres', q{
+# A block catches a timeout, once it has begun
+my $timeout = int(200 * $slowness);
+is( $node->safe_psql('postgres', qq{
 SET bitnet.model = 'slow';
-SET statement_timeout = 200;
-DO $$
+SET statement_timeout = $timeout;
+DO \$\$
 BEGIN
 	PERFORM bitnet_generate('x', 4000);
 EXCEPTION WHEN query_canceled THEN
 	PERFORM set_config('test.caught', 'yes', false);
-END $$;
+END \$\$;
 SET statement_timeout = 0;
 SELECT current_setting('test.caught'), bitnet_generate('x', 2) IS NOT NULL;}),
 	'yes|t', 'a block can catch it');
