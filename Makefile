@@ -79,7 +79,7 @@ FUZZ_TESTS = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 $(UNIT_TESTS): $(BUILD)/%: $(BUILD)/%.o $(UNIT_SHARED) $(CORE_ARCHIVE)
 	$(CC) $(BN_CFLAGS) $(BN_LDFLAGS) -o $@ $^ $(BN_LIBS)
 
-# Lets threads fail
+# It puts a pthread_create of its own before the real one.
 $(BUILD)/test/unit/test_memory: private BN_LIBS += -Wl,--wrap=pthread_create
 
 $(FUZZ_TESTS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/test/fuzz/driver.o $(CORE_ARCHIVE)
@@ -151,23 +151,24 @@ help:
 	@echo 'make test       install what is missing, build, run all tests in a temporary server'
 	@echo 'make coverage   the same, and which lines of src and kernels are run'
 	@echo 'make test-debian   the same on another release of Debian (RELEASE, default trixie); as root'
-	@echo 'make test-asan  the tests in a server built from source with assertions and address sanitizer'
-	@echo 'make test-upgrade   pg_upgrade to the PostgreSQL of that release, built from source, or of NEWER=directory'
+	@echo 'make test-asan  the tests in a server built from source (of RELEASE, default bookworm) with assertions and address sanitizer'
+	@echo 'make test-upgrade   pg_upgrade to the PostgreSQL of RELEASE (default trixie), built from source, or of NEWER=directory'
 	@echo 'make soak       mixed load from many sessions (SOAK_SECONDS, default an hour)'
 	@echo 'make demo       the same preparation, then a tour on a throw-away server'
 	@echo 'make demo-stop  stop and remove that server'
 	@echo 'make unit       only the tests of the pure C part; needs no PostgreSQL'
 	@echo 'make sanitize   the same with address and undefined-behaviour sanitizers'
 	@echo 'make tsan       the same with the thread sanitizer'
-	@echo 'make valgrind   C tests, and the SQL tests in a server, under Valgrind'
 	@echo 'make arm        the same for 64-bit Arm, under qemu'
 	@echo 'make x86        the same on processors without AVX2 and without AVX-512, under qemu'
+	@echo 'make valgrind   C tests, and the SQL tests in a server, under Valgrind'
 	@echo 'make lint       gcc and clang without a warning; analyzers, checkers of scripts'
 	@echo 'make fuzz       fuzz the readers of untrusted input, and the kernels (clang; FUZZ_SECONDS each, default 60)'
 	@echo 'make bench MODEL=file   load time, tokens per second, memory bandwidth (BENCH_OPTIONS, see test/bench/bench.c)'
 	@echo 'make bench-plots MODEL=file [NOTE="the machine"]   the same over batch and context, as tables and plots'
 	@echo 'make clean      remove what was built'
 
+# What test/run takes: unit, server or all
 PARTS = all
 test:
 	@test/setup server
@@ -188,7 +189,7 @@ test-debian:
 # The server stays likewise, the one of RELEASE's source.
 test-asan: RELEASE = bookworm
 test-asan:
-	@MIRROR='$(MIRROR)' MAKE='$(MAKE)' test/asan '$(RELEASE)' '$(BUILD)/asan'
+	@MIRROR='$(MIRROR)' MAKE='$(MAKE)' test/asan '$(RELEASE)' '$(BUILD)/asan/$(RELEASE)'
 
 # The newer server stays likewise.
 NEWER = $(BUILD)/postgres/$(RELEASE)

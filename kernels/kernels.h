@@ -138,9 +138,9 @@ typedef struct bn_kernels
 	 * [group_begin, group_end), r < rows:
 	 *   y[t * ldy + r] = (float) s * (row_scale[r] * x_scale[t])
 	 *   s = sum_c w[r][c] (128 high[t][c] + low[t][c])
-	 * x is [n_tokens][2: high, low][bn_quant_stride(cols)].  s is exact: the
-	 * caller sees to it that sums of any of its terms stay within int32.  No
-	 * value of w, high or low may be -128.
+	 * x is [n_tokens][2: high, low][bn_quant_stride(cols)], and zero from cols
+	 * on.  s is exact: the caller sees to it that sums of any of its terms stay
+	 * within int32.  No value of w, high or low may be -128.
 	 */
 	void		(*int8_gemm) (float *y, size_t ldy, const int8_t *w, int rows, int cols,
 							  const float *row_scale, int group_begin, int group_end,

@@ -543,7 +543,7 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 	DO(6); \
 	DO(7)
 
-/* In which of the blocks of 64 columns any of n_tokens rows of x has not only zeros, a bit each */
+/* A bit for each block among 64 columns: has any of n_tokens rows a value there that is not zero? */
 static INLINE uint32_t
 blocks_in_use(const int8_t *x, size_t ldx, const int n_tokens)
 {

@@ -183,7 +183,8 @@ begin_batch_scan(CustomScanState *node, EState *estate, int eflags)
 	int			i;
 
 	/* A parallel worker has the library that is on disk now */
-	if (strcmp(strVal(lfourth(plan->custom_private)), BitnetLayout()) != 0)
+	if (list_length(plan->custom_private) < 4 ||
+		strcmp(strVal(lfourth(plan->custom_private)), BitnetLayout()) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the query was planned by another version of the library \"bitnet\""),

@@ -44,7 +44,7 @@ extern const BitnetBatchFunction *BitnetFindBatchFunction(PGFunction function);
  * number of the call, both counted from 1.  The second says how many rows to
  * ask for, see BitnetBatchLimits.  The third are the Oids of aggregates that
  * have become calls, which the role must be allowed to call.  The string is the
- * layout (registry.h) of the library that made the plan.
+ * layout (registry.h) of the library that made the plan; it keeps its place.
  */
 extern const CustomScanMethods bitnet_batch_scan_methods;
 

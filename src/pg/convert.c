@@ -29,7 +29,7 @@
 /* Bytes to convert between two looks at interrupts */
 #define CONVERT_BYTES (1024 * 1024)
 
-/* and to trim */
+/* Bytes to trim between two looks at interrupts */
 #define TRIM_BYTES 65536
 
 /* Bytes of a text that a message quotes */
@@ -113,15 +113,22 @@ convert_from_server(BitnetText t)
 	initStringInfo(&out);
 	while (t.length > 0)
 	{
-		int			part = t.length;
+		int			part = (int) t.length;
 		char	   *utf8;
 
 		if (part > CONVERT_BYTES)
 			part = pg_mbcliplen(t.data, part, CONVERT_BYTES);
 		CHECK_FOR_INTERRUPTS();
 		utf8 = pg_server_to_any(t.data, part, PG_UTF8);
-		appendStringInfoString(&out, utf8);
-		pfree(utf8);
+
+		/* A converted string is terminated, one that needed none may not be */
+		if (utf8 == t.data)
+			appendBinaryStringInfo(&out, utf8, part);
+		else
+		{
+			appendStringInfoString(&out, utf8);
+			pfree(utf8);
+		}
 		t.data += part;
 		t.length -= part;
 	}
@@ -272,8 +279,8 @@ BitnetCheckScratch(size_t size)
 	if (size > MaxAllocSize)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("%s", _("could not divide the text into tokens")),
-				 errdetail("It has a word or white space so long that %zu MB of memory would be needed for it.",
+				 errmsg("could not divide the text into tokens"),
+				 errdetail("The text has a word or white space so long that %zu MB of memory would be needed for it.",
 						   size / (1024 * 1024)),
 				 errhint("Shorten the text.")));
 }

@@ -85,7 +85,7 @@ extern size_t BitnetTruncate(const bn_vocab *vocab, BitnetText t, int64 max_toke
 extern void BitnetAppendToken(StringInfo buf, bn_utf8_stream *stream,
 							  const bn_vocab *vocab, int32 token);
 
-/* Raises an error if dividing a text into tokens needs so much that it should not be done. */
+/* Raises an error if dividing a text into tokens needs more memory than one allocation may have. */
 extern void BitnetCheckScratch(size_t size);
 
 /* The elements of a text[]: datums, nulls, their number, which has a limit. */

@@ -214,8 +214,8 @@ take_results(BitnetRun *run, BitnetChannel *channel, int first)
 }
 
 /*
- * What an engine that has ended has said comes again, so that stop strings in it
- * are found again and end the requests.
+ * The next engine begins anew: what the last one said is forgotten, or its stop
+ * strings would not be looked for.
  */
 static void
 forget_outputs(BitnetRun *run, int first, int n)

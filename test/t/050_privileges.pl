@@ -227,6 +227,7 @@ is((run_as('s', 'BEGIN', 'DROP EXTENSION bitnet', 'GRANT CREATE ON DATABASE post
 	'only a superuser creates the extension, whatever rights others have on the database');
 
 $uncallable = query(q{SELECT state_of('SELECT numeric_avg(NULL)')});
+isnt($uncallable, '00000', "PostgreSQL's own functions of aggregates cannot be called");
 for my $role (@roles)
 {
 	my $who = $user{$role} // 'superuser';

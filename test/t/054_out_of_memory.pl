@@ -15,6 +15,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+plan(skip_all => 'needs /proc/PID/maps') unless -e "/proc/$$/maps";
+
 my $all = $ENV{BITNET_EVERY_ALLOCATION};
 my $node = start_server('out_of_memory',
 	conf => "shared_preload_libraries = '$ENV{BITNET_OUT_OF_MEMORY}, $ENV{BITNET_MODULE}'\n"

@@ -24,6 +24,7 @@ my $node = start_server('version',
 	});
 my $control = slurp_file("$scripts/bitnet.control");
 my ($version) = $control =~ /^default_version = '(.*)'/m;
+my @next = map { $version =~ s/.$/$_/r } qw(x y z);
 my $answer = q{SELECT bitnet_generate('Say something.', 8)};
 my $expected = $node->safe_psql('postgres', $answer);
 
@@ -104,45 +105,45 @@ CREATE VIEW answers AS SELECT body, label, bitnet_generate(body, 5) FROM ticket;
 INSERT INTO ticket VALUES ('the first');});
 my $answers = query('SELECT * FROM answers');
 
-add_version($version, '0.1.1', <<'SQL');
+add_version($version, $next[0], <<'SQL');
 CREATE FUNCTION bitnet_added() RETURNS text
 AS 'MODULE_PATHNAME', 'bitnet_version' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE OR REPLACE FUNCTION bitnet_count_tokens(input text, model text DEFAULT NULL) RETURNS int
 AS 'MODULE_PATHNAME', 'bitnet_count_tokens' LANGUAGE C STABLE PARALLEL SAFE COST 200;
 SQL
-is(query(q{SELECT path FROM pg_extension_update_paths('bitnet') WHERE path IS NOT NULL}), "$version--0.1.1",
+is(query(q{SELECT path FROM pg_extension_update_paths('bitnet') WHERE path IS NOT NULL}), "$version--$next[0]",
 	'a new version is there');
 is(query('ALTER EXTENSION bitnet UPDATE; SELECT bitnet_added()'), $version, 'the update adds a function');
-is(query(q{SELECT extversion FROM pg_extension WHERE extname = 'bitnet'}), '0.1.1', 'and is written down');
+is(query(q{SELECT extversion FROM pg_extension WHERE extname = 'bitnet'}), $next[0], 'and is written down');
 is(query('SELECT * FROM answers'), $answers, 'a view of before gives the same');
 is(query(q{DELETE FROM ticket; INSERT INTO ticket VALUES ('the first'); SELECT * FROM answers}), $answers,
 	'a trigger too');
 is(query(q{SELECT status, detail FROM bitnet_check() WHERE item = 'extension'}),
-	"warning|library $version, SQL objects 0.1.1", 'the doctor sees that the library is an older one');
+	"warning|library $version, SQL objects $next[0]", 'the doctor sees that the library is an older one');
 
 my ($status, $out, $err) = $node->psql('postgres', "ALTER EXTENSION bitnet UPDATE TO '$version'");
-like($err, qr/has no update path from version "0.1.1" to version "\Q$version\E"/, 'there is no way back');
+like($err, qr/has no update path from version "\Q$next[0]\E" to version "\Q$version\E"/, 'there is no way back');
 
-add_version('0.1.1', '0.1.2', <<'SQL');
+add_version($next[0], $next[1], <<'SQL');
 DROP FUNCTION bitnet_added();
 CREATE FUNCTION bitnet_absent() RETURNS text AS 'MODULE_PATHNAME', 'bitnet_absent' LANGUAGE C;
 SQL
 ($status, $out, $err) = $node->psql('postgres', 'ALTER EXTENSION bitnet UPDATE');
 like($err, qr/could not find function "bitnet_absent" in file "/, 'objects that need a newer library are refused');
 is(query(q{SELECT extversion FROM pg_extension WHERE extname = 'bitnet'; SELECT bitnet_added()}),
-	"0.1.1\n$version", 'and all is as before');
-is(query(q{DROP EXTENSION bitnet CASCADE; CREATE EXTENSION bitnet VERSION '0.1.1'; SELECT bitnet_added()}),
+	"$next[0]\n$version", 'and all is as before');
+is(query(qq{DROP EXTENSION bitnet CASCADE; CREATE EXTENSION bitnet VERSION '$next[0]'; SELECT bitnet_added()}),
 	$version, 'the same version from the scripts, from the beginning');
 
 # ---- another library with the same layout: they share everything ----
 
 my $first = open_session('a session with the library as it was');
 
-replace_library("$version\0" => "0.1.1\0");
+replace_library("$version\0" => "$next[0]\0");
 my $second = open_session('a session with a new library gives the same answer');
 is(ask($first, 'SELECT bitnet_version()'), $version, 'the old session keeps its library');
-is(ask($second, 'SELECT bitnet_version()'), '0.1.1', 'the new one has the new');
-is(query(q{SELECT status, detail FROM bitnet_check() WHERE item = 'extension'}), 'ok|version 0.1.1',
+is(ask($second, 'SELECT bitnet_version()'), $next[0], 'the new one has the new');
+is(query(q{SELECT status, detail FROM bitnet_check() WHERE item = 'extension'}), "ok|version $next[0]",
 	'and the doctor is content');
 is(query('SELECT sum(loads) FROM bitnet_models'), '1', 'one model in memory');
 my $engine = engines();
@@ -165,9 +166,9 @@ my $rows = q{SELECT md5(string_agg(r, ';' ORDER BY body)) FROM (SELECT body, bit
 ask($second, $parallel);
 my $digest = ask($second, $rows);
 
-replace_library('bitnet layout' => 'bitnet Layout', "0.1.1\0" => "0.1.2\0");
+replace_library('bitnet layout' => 'bitnet Layout', "$next[0]\0" => "$next[1]\0");
 my $third = open_session('a session with another layout gives the same answer');
-is(ask($third, 'SELECT bitnet_version()'), '0.1.2', 'and has the new library');
+is(ask($third, 'SELECT bitnet_version()'), $next[1], 'and has the new library');
 is(ask($third, "SELECT loads FROM bitnet_models WHERE name = 'small'"), '1', 'with a model of its own');
 is(ask($third, 'SELECT count(*) FROM bitnet_engines'), '1', 'and an engine of its own');
 isnt(ask($third, 'SELECT pid FROM bitnet_engines'), $engine, 'beside the one of the old sessions');
@@ -207,15 +208,15 @@ $_->quit foreach $first, $second, $third;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = '" . $library =~ s/\.so$//r . "'\n");
 $node->restart;
 $first = open_session('a session of a server with the library preloaded');
-replace_library('bitnet Layout' => 'bitnet layout', "0.1.2\0" => "0.1.3\0");
+replace_library('bitnet Layout' => 'bitnet layout', "$next[1]\0" => "$next[2]\0");
 end_engine(engines());
 $second = open_session('a session after the library was replaced');
-is(ask($_, 'SELECT bitnet_version()'), '0.1.2', 'has the one that the server was started with') foreach $first, $second;
+is(ask($_, 'SELECT bitnet_version()'), $next[1], 'has the one that the server was started with') foreach $first, $second;
 is(ask($first, 'SELECT pid FROM bitnet_engines'), engines(), 'and so has the engine');
 is(ask($second, $rows), $digest, 'and parallel workers');
 $_->quit foreach $first, $second;
 $node->restart;
-is(query('SELECT bitnet_version()'), '0.1.3', 'a restart brings the new one');
+is(query('SELECT bitnet_version()'), $next[2], 'a restart brings the new one');
 
 $node->stop;
 done_testing();

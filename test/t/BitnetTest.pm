@@ -8,6 +8,7 @@ use warnings;
 use Exporter 'import';
 use File::Basename;
 use File::Copy;
+use List::Util 'max';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,7 +17,7 @@ use Time::HiRes qw(usleep);
 our @EXPORT = qw(make_model replace_model start_server own_install run_script segments backend_pid wait_until $slowness);
 
 # How many times longer than usual all may take, by PG_TEST_TIMEOUT_DEFAULT
-our $slowness = $PostgreSQL::Test::Utils::timeout_default / 180;
+our $slowness = max(1, $PostgreSQL::Test::Utils::timeout_default / 180);
 
 # Writes a random model; returns the path.  A small one unless options say
 # otherwise.
