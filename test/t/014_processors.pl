@@ -50,6 +50,8 @@ SKIP:
 {
 	my ($major, $minor) = (`qemu-x86_64-static --version 2> /dev/null` // '') =~ /version (\d+)\.(\d+)/;
 
+	skip 'a server with the address sanitizer does not run in qemu', 1 if $ENV{ASAN_OPTIONS};
+
 	# qemu has AVX2 since 7.2.
 	skip 'needs qemu-x86_64-static, 7.2 or newer, on x86', 1
 	  if (POSIX::uname())[4] ne 'x86_64' || !defined $major || $major * 100 + $minor < 702;
