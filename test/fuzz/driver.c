@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static int	n_run;
 static int	n_failed;

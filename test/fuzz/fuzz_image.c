@@ -28,13 +28,6 @@ static struct
 }			images[N_IMAGES];
 
 static void
-require(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
-static void
 build(int number, const gw_spec *spec, bn_screen_choice screen)
 {
 	gw_memory	memory;

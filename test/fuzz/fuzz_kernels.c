@@ -12,6 +12,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "fuzz.h"
+
 #include "../../kernels/kernels.h"
 
 #include <math.h>
@@ -21,8 +23,6 @@
 #define SHAPE_BYTES 12
 #define MAX_WORK (1 << 18)		/* products in one call */
 #define MAX_ARRAYS 16
-
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef enum kernel
 {

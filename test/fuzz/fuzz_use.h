@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/core/model.h"
+#include "fuzz.h"
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "../../src/core/model.h"
 
 /* Where what was read goes, so that the reading is not optimised away */
 static volatile unsigned fuzz_sink;

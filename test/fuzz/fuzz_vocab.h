@@ -10,18 +10,11 @@
 #ifndef FUZZ_VOCAB_H
 #define FUZZ_VOCAB_H
 
+#include "fuzz.h"
+
 #include "../unit/vocab_file.h"
 
 #define MAX_TEXT 4096
-
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static inline void
-require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* The small vocabulary's file with one of three splitters; made once, then copied. */
 static inline vocab_file
