@@ -101,6 +101,14 @@ sub threads
 	return scalar(() = glob "/proc/$pid/task/*");
 }
 
+# The processes of the server
+sub children
+{
+	my $postmaster = $node->{_pid};
+
+	return split ' ', slurp_file("/proc/$postmaster/task/$postmaster/children");
+}
+
 sub open_models
 {
 	my ($pid) = @_;
@@ -355,6 +363,15 @@ my ($out, $err) = ('', '');
 my $bench = IPC::Run::start([ 'pgbench', '--no-vacuum', '--host', $node->host, '--port', $node->port,
 		'--client', $clients, '--transactions', 1, '--file', $node->basedir . '/all.sql', 'postgres' ],
 	'<', \undef, '>', \$out, '2>', \$err);
+my %engines = map { $_ => 1 } split /\n/, observe('SELECT pid FROM bitnet_engines');
+my $loader;
+
+catch(sub { ($loader) = grep { !$engines{$_} && threads($_) > 1 } children(); $loader }) or die 'no load';
+kill 'STOP', $loader;
+ok(wait_until(sub { observe("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") eq $clients - 1 }),
+	'all connections call a function at the same time');
+like(($node->psql('postgres', 'SELECT 1'))[2], qr/too many clients already/, 'there is no other one');
+kill 'CONT', $loader;
 $bench->finish;
 like($out, qr{number of transactions actually processed: $clients/$clients}, 'all of them succeed') or diag($err);
 is(observe('SELECT count(*) FROM failure'), '0', 'with the right answers');
@@ -497,13 +514,6 @@ foreach my $phase ('load', 'decode', 'prefill without an engine', 'decode withou
 }
 
 # The preload worker, while it rests, and the next one while it loads
-sub children
-{
-	my $postmaster = $node->{_pid};
-
-	return split ' ', slurp_file("/proc/$postmaster/task/$postmaster/children");
-}
-
 {
 	my $before = before();
 	my $worker = observe("SELECT pid FROM pg_stat_activity WHERE backend_type = 'bitnet preload'");
