@@ -191,11 +191,11 @@ test-asan: RELEASE = bookworm
 test-asan:
 	@MIRROR='$(MIRROR)' MAKE='$(MAKE)' test/asan '$(RELEASE)' '$(BUILD)/asan/$(RELEASE)'
 
-# The newer server stays likewise.
+# The newer server stays likewise, unless another one is named.
 NEWER = $(BUILD)/postgres/$(RELEASE)
 test-upgrade:
 	@test/setup server
-	@MIRROR='$(MIRROR)' test/postgres-source '$(RELEASE)' '$(NEWER)'
+	@[ '$(origin NEWER)' != file ] || MIRROR='$(MIRROR)' test/postgres-source '$(RELEASE)' '$(NEWER)'
 	@MAKE='$(MAKE)' test/upgrade '$(NEWER)/bin/pg_config'
 
 SOAK_SECONDS = 3600
