@@ -37,6 +37,7 @@
 #include "bitnet.h"
 #include "compat.h"
 #include "engine.h"
+#include "loader.h"
 
 /*
  * An engine that had nothing to do for so many milliseconds ends: it holds one
@@ -476,6 +477,7 @@ BitnetEngineMain(Datum main_arg)
 													 sizeof(Work *) * BitnetDesks());
 		worker.posts_seen = BitnetPostCount(worker.ref) - 1;
 		pgstat_report_activity(STATE_RUNNING, NULL);
+		BitnetMapSegment(worker.model->segment);
 		make_schedule();
 		run_engine();
 	}

@@ -177,6 +177,16 @@ BitnetProtectSegment(dsm_segment *segment)
 						PROT_READ);
 }
 
+void
+BitnetMapSegment(dsm_segment *segment)
+{
+#ifdef MADV_POPULATE_READ
+	if (!BitnetSegmentIsMain(dsm_segment_handle(segment)))
+		(void) madvise(dsm_segment_address(segment), dsm_segment_map_length(segment),
+					   MADV_POPULATE_READ);
+#endif
+}
+
 /*
  * A new segment of at least that size.  Where shared memory is too small,
  * which is the common trouble in containers, the error says how to enlarge it.

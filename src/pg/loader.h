@@ -36,6 +36,13 @@ extern bn_status BitnetReadModelFile(const char *name, const char *path,
 /* Makes the mapping of a finished image read-only where that is possible. */
 extern void BitnetProtectSegment(dsm_segment *segment);
 
+/*
+ * Puts a segment into this process's page table.  Pages that are met one by one
+ * cost a fault each, which together takes more than twice as long.  Only a matter
+ * of speed: does nothing where the system cannot do it.
+ */
+extern void BitnetMapSegment(dsm_segment *segment);
+
 /* Is the segment a part of main shared memory (min_dynamic_shared_memory)? */
 extern bool BitnetSegmentIsMain(dsm_handle handle);
 
