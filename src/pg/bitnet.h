@@ -10,6 +10,8 @@
 #ifndef BITNET_H
 #define BITNET_H
 
+#include "compat.h"
+
 #include "../core/source.h"
 
 /* Settings (bitnet.c) */
@@ -38,7 +40,7 @@ extern const struct bn_kernels *BitnetKernels(const char *name);
  * (translated, complete), detail from err with the byte offset where there is
  * one, hint from err.  BN_ERR_CANCELED runs CHECK_FOR_INTERRUPTS first.
  */
-extern void BitnetReportError(const bn_error *err, const char *primary) pg_attribute_noreturn();
+pg_noreturn extern void BitnetReportError(const bn_error *err, const char *primary);
 
 /* should_stop of PostgreSQL: a cancel, timeout or termination is pending. */
 extern const bn_hooks bitnet_hooks;

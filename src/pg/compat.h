@@ -34,6 +34,10 @@
 #include "commands/explain_state.h"
 #endif
 
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /*
  * A small structure shared by the whole server, made by whoever comes first.
  * init must not do more than fill it in: others wait meanwhile, and cannot be

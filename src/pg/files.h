@@ -14,6 +14,8 @@
 
 #include "nodes/pg_list.h"
 
+#include "compat.h"
+
 #include "../core/error.h"
 
 /* Tells whether a file is still the one that was loaded. */
@@ -52,7 +54,7 @@ extern bool BitnetMaySeePaths(void);
 /* What an error or a message calls the file: a new string. */
 extern char *BitnetShownPath(const char *path);
 
-extern void BitnetReportUnknownModel(const char *name) pg_attribute_noreturn();
+pg_noreturn extern void BitnetReportUnknownModel(const char *name);
 
 /*
  * Completes an error of reading that file: a hint about common troubles, and

@@ -187,7 +187,7 @@ bitnet_generate_array(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(BitnetArrayLike(array, values, nulls));
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 bad_message(int index, const char *detail)
 {
 	ereport(ERROR,

@@ -119,7 +119,7 @@ BitnetInitArgs(BitnetArgs *args)
 	args->on_overflow = BITNET_OVERFLOW_ERROR;
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 bad_value(const ArgSpec *spec)
 {
 	ereport(ERROR,
@@ -128,7 +128,7 @@ bad_value(const ArgSpec *spec)
 			 errdetail("The value must be %s.", spec->range)));
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 bad_type(const ArgSpec *spec, const char *wanted)
 {
 	ereport(ERROR,
@@ -376,7 +376,7 @@ take_option(BitnetArgs *args, const ArgSpec *spec, const JsonbValue *value)
 	}
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 unknown_option(const char *key, int length, BitnetFamily family)
 {
 	StringInfoData valid;

@@ -262,7 +262,7 @@ describe(const BitnetRun *run, const BitnetPart *part, int first, BitnetActivity
 	activity->output_tokens = now->output_tokens - part->counters.output_tokens;
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 report_failure(bn_error *err)
 {
 	/* That the context is long enough has been checked */

@@ -109,7 +109,7 @@ is_text_type(Oid type)
 	return category == TYPCATEGORY_STRING && get_typlen(type) == -1;
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 bad_column_type(Relation rel, Form_pg_attribute att, const char *wanted)
 {
 	ereport(ERROR,
