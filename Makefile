@@ -104,6 +104,13 @@ build/exports.txt: $(PG_SOURCES) Makefile
 	   sed -n 's/^PG_FUNCTION_INFO_V1(\([a-z0-9_]*\)).*/\1 pg_finfo_\1/p' $(PG_SOURCES) | tr ' ' '\n'; \
 	   sed -n 's/^PGDLLEXPORT void \([A-Za-z0-9_]*\)(Datum.*/\1/p' $(PG_SOURCES); } | sort -u > $@
 
+# What was built for one server is built again for another one.
+build/server: always
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(includedir_server)' | cmp -s - $@ || echo '$(VERSION) $(includedir_server)' > $@
+.PHONY: always
+
+$(PG_SOURCES:.c=.o) $(BUILD)/out_of_memory.so: build/server
 $(PG_SOURCES:.c=.o): $(wildcard src/pg/*.h src/core/*.h kernels/*.h) Makefile
 
 # The module's files as test/lint compiles them: the headers of PostgreSQL have
