@@ -74,7 +74,8 @@ BEGIN
 		INTO code, message, detail, hint;
 	DROP TRIGGER try ON t;
 END $$;
-SELECT e.* FROM unnest(ARRAY[
+-- One label or the other, as the model likes
+SELECT code, replace(message, '"y"', '"x"') AS message, detail, hint FROM unnest(ARRAY[
 	$$'target', 'bitnet_summarize', 'body'$$,
 	$$'target', 'bitnet_summarize'$$,
 	$$'nothing', 'bitnet_summarize', 'body'$$,
