@@ -40,6 +40,9 @@ PG_CONFIG = $(or $(PG_CONFIG_FOUND),pg_config)
 
 ifneq ($(PG_CONFIG_FOUND),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(wildcard $(PGXS)),)
+$(error $(PG_CONFIG) is not the pg_config of a server whose headers are installed)
+endif
 include $(PGXS)
 else
 .PHONY: all install uninstall

@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -294,6 +295,16 @@ check_shared_memory(ReturnSetInfo *rsinfo, const BitnetModel *model)
 	}
 }
 
+/* The path itself is not for everybody. */
+static void
+check_directory(ReturnSetInfo *rsinfo)
+{
+	if (bitnet_model_directory[0] != '\0' && access(bitnet_model_directory, R_OK | X_OK) != 0)
+		report(rsinfo, "model directory", "warning",
+			   "Set \"bitnet.model_directory\" to a directory that the server's user may read, by its whole path.",
+			   "bitnet.model_directory cannot be read: %s", strerror(errno));
+}
+
 static void
 check_settings(ReturnSetInfo *rsinfo)
 {
@@ -322,6 +333,7 @@ bitnet_check(PG_FUNCTION_ARGS)
 	check_versions(rsinfo);
 	check_processor(rsinfo);
 	check_settings(rsinfo);
+	check_directory(rsinfo);
 	model = check_model(rsinfo);
 	if (model != NULL)
 	{

@@ -94,5 +94,12 @@ like($node->safe_psql('postgres', "SELECT bitnet_count_tokens('Hello')"), qr/^\d
 is($node->safe_psql('postgres', "SELECT bitnet_unload('default') > 0; SELECT bitnet_load('default')"), "t\nt",
 	'and can be unloaded and loaded');
 
+# What is wrong with it
+$node->append_conf('postgresql.conf', "bitnet.model_directory = 'not there'\n");
+$node->reload;
+ok($node->poll_query_until('postgres',
+		"SELECT detail LIKE '%: No such file or directory' FROM bitnet_check() WHERE item = 'model directory' AND status = 'warning'"),
+	'one that is not there is a warning of bitnet_check');
+
 $node->stop;
 done_testing();
