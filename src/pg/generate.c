@@ -311,9 +311,9 @@ BitnetChatRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
 		answers = end_generate(run);
 	for (i = 0; i < n; i++)
 	{
-		results[i].isnull = contents[i].isnull;
-		Assert(contents[i].isnull || answers != NULL);
-		results[i].value = contents[i].isnull ? (Datum) 0 : PointerGetDatum(answers[next++]);
+		/* there are no answers where all are null */
+		results[i].isnull = contents[i].isnull || answers == NULL;
+		results[i].value = results[i].isnull ? (Datum) 0 : PointerGetDatum(answers[next++]);
 	}
 }
 
