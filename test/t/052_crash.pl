@@ -496,20 +496,21 @@ foreach my $phase ('load', 'decode', 'prefill without an engine', 'decode withou
 	put_back('other') if %now;
 }
 
-# The engine, at work for some sessions while another one waits for room.  They
-# are connected before, lest the first one is done when the last one comes.
+# The engine, at work for some sessions while another one waits.  It is stopped
+# in a step, lest the first ones are done when the last one comes.
 {
+	my $states = "SELECT string_agg(state, ' ' ORDER BY state) FROM bitnet_activity";
 	my @open = map { new_session() } 1 .. 4;
 	my $short = "SELECT bitnet_generate('x', 1000, temperature => 1, seed => %d, $raw)";
 	my @sessions = map { (start_statement(sprintf($short, $_), shift @open))[0] } 1, 2;
 
 	push @sessions, (start_statement("SELECT bitnet_embed(bitnet_truncate(repeat('some long text ', 3000), 3000))", shift @open))[0];
-	wait_until(sub { observe('SELECT count(*) FROM bitnet_activity WHERE state <> \'queued\'') eq '3' }) or die;
-	push @sessions, (start_statement($decode, shift @open))[0];
-	ok(wait_until(sub { observe("SELECT string_agg(state, ' ' ORDER BY state) FROM bitnet_activity") eq 'decode decode prefill queued' }),
-		'an engine serves sessions in all states');
 	my $pid = observe("SELECT pid FROM bitnet_engines WHERE model = 'slow'");
-	catch(sub { is_running($pid) }) or die;
+	catch(sub { observe($states) eq 'decode decode prefill' && is_running($pid) }) or die 'no such moment';
+	kill 'STOP', $pid;
+	push @sessions, (start_statement($decode, shift @open))[0];
+	ok(wait_until(sub { observe($states) eq 'decode decode prefill queued' }),
+		'an engine serves sessions in all states');
 	kill_process('kill -9 of the engine', $pid, $observer, \@sessions);
 }
 
