@@ -497,18 +497,25 @@ foreach my $phase ('load', 'decode', 'prefill without an engine', 'decode withou
 }
 
 # The engine, at work for some sessions while another one waits.  It is stopped
-# in a step, lest the first ones are done when the last one comes.
+# while sessions come, lest the first ones are done when the last one is there.
 {
 	my $states = "SELECT string_agg(state, ' ' ORDER BY state) FROM bitnet_activity";
-	my @open = map { new_session() } 1 .. 4;
 	my $short = "SELECT bitnet_generate('x', 1000, temperature => 1, seed => %d, $raw)";
-	my @sessions = map { (start_statement(sprintf($short, $_), shift @open))[0] } 1, 2;
+	my @open = map { new_session() } 1 .. 4;
+	my @sessions;
+	my $start = sub { push @sessions, (start_statement($_[0], shift @open))[0] };
 
-	push @sessions, (start_statement("SELECT bitnet_embed(bitnet_truncate(repeat('some long text ', 3000), 3000))", shift @open))[0];
+	$start->(sprintf($short, 1));
+	catch(sub { observe($states) eq 'decode' }) or die 'no decode';
 	my $pid = observe("SELECT pid FROM bitnet_engines WHERE model = 'slow'");
+	kill 'STOP', $pid;
+	$start->(sprintf($short, 2));
+	$start->("SELECT bitnet_embed(bitnet_truncate(repeat('some long text ', 3000), 3000))");
+	wait_until(sub { observe($states) eq 'decode queued queued' }) or die 'not queued';
+	kill 'CONT', $pid;
 	catch(sub { observe($states) eq 'decode decode prefill' && is_running($pid) }) or die 'no such moment';
 	kill 'STOP', $pid;
-	push @sessions, (start_statement($decode, shift @open))[0];
+	$start->($decode);
 	ok(wait_until(sub { observe($states) eq 'decode decode prefill queued' }),
 		'an engine serves sessions in all states');
 	kill_process('kill -9 of the engine', $pid, $observer, \@sessions);
