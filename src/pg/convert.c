@@ -152,7 +152,11 @@ BitnetTextFromDatum(Datum value)
 	return result;
 }
 
-/* The server's form of UTF-8 text that its encoding may not be able to hold. */
+/*
+ * The server's form of UTF-8 text that its encoding may not be able to hold:
+ * what it lacks becomes a question mark, or a blank if it is white space, so
+ * that a text has the same words in either.
+ */
 static text *
 convert_lossy(const char *utf8, size_t length)
 {
@@ -192,7 +196,7 @@ convert_lossy(const char *utf8, size_t length)
 		{
 			int			skip = pg_utf_mblen((const unsigned char *) utf8 + done);
 
-			appendStringInfoChar(&out, '?');
+			appendStringInfoChar(&out, BitnetSpaceLength(utf8 + done, length - done) > 0 ? ' ' : '?');
 			done += Min((size_t) skip, length - done);
 		}
 	}
