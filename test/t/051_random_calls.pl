@@ -375,6 +375,8 @@ my $dimension = 'coalesce(a.dimensions, CASE a.model ' . join(' ', map { "WHEN '
   . " ELSE CASE current_setting('bitnet.model') " . join(' ', map { "WHEN '$_' THEN $dimensions{$_}" } sort keys %dimensions) . ' END END)';
 # Characters that the encoding lacks come as question marks and blanks
 my $said = "(SELECT bool_and(strpos(%s, s) = 0) FROM unnest(a.stop) s WHERE getdatabaseencoding() = 'UTF8' OR s !~ '[? ]') IS NOT FALSE";
+# What a chat template trims is space, too
+my $space = "E' \\t\\n\\r\\x1c\\x1d\\x1e\\x1f'";
 my $vector = sprintf("$unit AND cardinality(%s) = $dimension", ('%s') x 2);
 my %checks = (
 	'bitnet_generate:text' => '(r IS NULL) = (a.prompt IS NULL) AND ' . sprintf($said, 'r'),
@@ -382,7 +384,7 @@ my %checks = (
 	  . ' (SELECT array_agg(x IS NULL) FROM unnest(r) x) IS NOT DISTINCT FROM (SELECT array_agg(x IS NULL) FROM unnest(a.prompts) x)',
 	'bitnet_chat' => '(r IS NULL) = (a.messages IS NULL) AND ' . sprintf($said, 'r'),
 	'bitnet_summarize' => '(r IS NULL) = (a.input IS NULL) AND'
-	  . " (r IS NULL OR coalesce(array_length(regexp_split_to_array(btrim(r, E' \\t\\n\\r'), E'[ \\t\\n\\r]+'), 1), 0) <= coalesce(a.max_words, 50))",
+	  . " (r IS NULL OR coalesce(array_length(regexp_split_to_array(btrim(r, $space), '[' || $space || ']+'), 1), 0) <= coalesce(a.max_words, 50))",
 	'bitnet_summarize_agg' => '(r IS NULL) = (SELECT bool_and(x IS NULL) FROM unnest(a.input) x) IS NOT FALSE',
 	'bitnet_summarize_collect' => '(r IS NULL) = (SELECT bool_and(x IS NULL) FROM unnest(a.input) x) IS NOT FALSE',
 	'bitnet_classify' => "r = ANY(a.labels) IS TRUE OR r IS NULL AND (a.input ~ '[a-z]') IS NOT TRUE OR r IS NULL AND a.labels IS NULL",
