@@ -26,6 +26,7 @@ import bpe
 import mixture
 import prose
 import tasks
+import wordnet
 from grammar import TRAIN, seeded
 
 MAX_TOKENS = 512
@@ -58,7 +59,8 @@ class Encoder:
 
 class Output:
     def __init__(self, path):
-        self.path, self.file = path, open(path, "wb")
+        # It appears under its name when it is whole
+        self.path, self.file = path, open(path + ".new", "wb")
         self.records = self.tokens = self.targets = 0
 
     def write(self, tokens, target):
@@ -71,6 +73,7 @@ class Output:
 
     def close(self):
         self.file.close()
+        os.replace(self.path + ".new", self.path)
         print("%-24s %8d records %9d tokens %9d targets"
               % (os.path.basename(self.path), self.records, self.tokens, self.targets), flush=True)
 
@@ -88,23 +91,25 @@ def learn_vocab(seed, paragraphs, n):
     for p in paragraphs[:n]:
         counts.update(bpe.SPLIT.findall(p))
     for _ in range(n):
-        for item in (mixture.sft(rng, TRAIN), mixture.pretrain_text(rng, TRAIN)):
+        for item in (mixture.sft(rng, TRAIN), mixture.pretrain_text(rng, TRAIN), wordnet.entry(rng)):
             counts.update(bpe.SPLIT.findall(text_of(item)))
     # An answer begins without the space that the same word has in the text.
     return bpe.Vocab(bpe.learn(counts))
 
 
 def write_pretrain(enc, path, rng, n_tokens, paragraphs):
-    """A third prose, the rest texts and tasks of the generator."""
+    """Prose, what words mean, and texts and tasks of the generator."""
     out = Output(path)
     prose_tokens = 0
     order = list(range(len(paragraphs)))
     rng.shuffle(order)
     while out.tokens < n_tokens:
-        if order and prose_tokens < 0.3 * (out.tokens + 1):
+        if order and prose_tokens < 0.2 * (out.tokens + 1):
             tokens, target = enc.plain(paragraphs[order.pop()])
             tokens, target = tokens[:MAX_TOKENS], target[:MAX_TOKENS]
             prose_tokens += len(tokens)
+        elif rng.random() < 0.3:
+            tokens, target = enc.plain(wordnet.entries(rng))
         elif rng.random() < 0.35:
             tokens, target = enc.plain(mixture.pretrain_text(rng, TRAIN))
         else:
@@ -119,8 +124,9 @@ def write_sft(enc, path, rng, n_tokens):
     """Conversations, and here and there what words mean."""
     out = Output(path)
     while out.tokens < n_tokens:
-        if rng.random() < 0.06:
-            tokens, target = enc.plain(mixture.meanings(rng))
+        r = rng.random()
+        if r < 0.09:
+            tokens, target = enc.plain(mixture.meanings(rng) if r < 0.06 else wordnet.entries(rng))
         else:
             tokens, target = enc.chat(mixture.sft(rng, TRAIN))
         if len(tokens) <= MAX_TOKENS:
@@ -163,6 +169,7 @@ def main():
     parser.add_argument("--dpo", type=int, default=10000, help="pairs of dpo.bin")
     parser.add_argument("--vocab", help="a vocab.json to use instead of learning one")
     parser.add_argument("--vocab-texts", type=int, default=20000)
+    parser.add_argument("--parts", default="valid,embed,dpo,sft,pretrain", help="what to make, beside the vocabulary (%(default)s)")
     args = parser.parse_args()
     start = time.time()
     tasks.check_prompts(ROOT)
@@ -171,25 +178,27 @@ def main():
     held = paragraphs[::100]
     paragraphs = [p for i, p in enumerate(paragraphs) if i % 100]
     print("%d paragraphs of prose, %.0f s" % (len(paragraphs), time.time() - start), flush=True)
-    vocab_path = os.path.join(args.out, "vocab.json")
     if args.vocab:
         vocab = bpe.Vocab.load(args.vocab)
     else:
         vocab = learn_vocab(args.seed, paragraphs, args.vocab_texts)
-    vocab.save(vocab_path)
+    vocab.save(os.path.join(args.out, "vocab.json"))
     print("vocabulary of %d tokens, %.0f s" % (len(vocab.tokens), time.time() - start), flush=True)
     enc = Encoder(vocab)
 
-    def path(name):
-        return os.path.join(args.out, name)
-    write_pretrain(enc, path("valid_pretrain.bin"), seeded(args.seed, "valid_pretrain"), 60000, held)
-    write_sft(enc, path("valid_sft.bin"), seeded(args.seed, "valid_sft"), 100000)
-    write_dpo(enc, path("valid_dpo.bin"), seeded(args.seed, "valid_dpo"), 200)
-    write_embed(enc, path("valid_embed.bin"), seeded(args.seed, "valid_embed"), 60000)
-    write_embed(enc, path("embed.bin"), seeded(args.seed, "embed"), args.embed)
-    write_dpo(enc, path("dpo.bin"), seeded(args.seed, "dpo"), args.dpo)
-    write_sft(enc, path("sft.bin"), seeded(args.seed, "sft"), args.sft)
-    write_pretrain(enc, path("pretrain.bin"), seeded(args.seed, "pretrain"), args.pretrain, paragraphs)
+    def make(name, write, *rest):
+        write(enc, os.path.join(args.out, name + ".bin"), seeded(args.seed, name), *rest)
+
+    makers = {
+        "valid": lambda: (make("valid_pretrain", write_pretrain, 60000, held), make("valid_sft", write_sft, 100000),
+                          make("valid_dpo", write_dpo, 200), make("valid_embed", write_embed, 60000)),
+        "embed": lambda: make("embed", write_embed, args.embed),
+        "dpo": lambda: make("dpo", write_dpo, args.dpo),
+        "sft": lambda: make("sft", write_sft, args.sft),
+        "pretrain": lambda: make("pretrain", write_pretrain, args.pretrain, paragraphs),
+    }
+    for part in args.parts.split(","):
+        makers[part]()
     print("%.0f s" % (time.time() - start))
 
 

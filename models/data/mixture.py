@@ -4,6 +4,7 @@ import pgqa
 import practice
 import tasks
 import texts
+import wordnet
 from grammar import TRAIN, expand, pick, split_list
 from ontology import THESAURUS, TOPICS, WANTS, WORDS
 
@@ -156,8 +157,12 @@ def practice_task(rng, split):
     return choose(practice.PRACTICE, rng)(rng, split)
 
 
-TASKS = [(practice_task, 60), (topic_task, 20), (other_label_task, 6), (sentiment_task, 9), (summarize_task, 14), (qa_task, 11), (extract_task, 13),
-         (turns_task, 5), (joined_task, 27), (pgqa.pg_task, 8), (smalltalk_task, 0.5)]
+def word_task(rng, split):
+    return choose(wordnet.EXERCISES, rng)(rng, split)
+
+
+TASKS = [(practice_task, 50), (word_task, 12), (topic_task, 24), (other_label_task, 6), (sentiment_task, 14), (summarize_task, 22), (qa_task, 14),
+         (extract_task, 14), (turns_task, 5), (joined_task, 27), (pgqa.pg_task, 8), (smalltalk_task, 0.5)]
 
 
 def sft(rng, split):
@@ -198,7 +203,7 @@ def meanings(rng):
 
 def pretrain_text(rng, split):
     r = rng.random()
-    if r < 0.16:
+    if r < 0.12:
         return meanings(rng)
     if r < 0.2:
         kind = rng.choice([x for x in WORDS])

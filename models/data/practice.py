@@ -31,10 +31,10 @@ def distinct_topics(rng, n):
     return chosen
 
 
-def as_turns(labels, items):
+def as_turns(labels, items, instruction=None):
     """(text, label) one after the other; the labels are given once."""
     first, *more = items
-    return [(tasks.classify_prompt(labels, first[0]), first[1])] + [(tasks.CLASSIFY_TEXT.lstrip("\n") + text, right) for text, right in more]
+    return [(tasks.classify_prompt(labels, first[0], instruction), first[1])] + [(tasks.CLASSIFY_TEXT.lstrip("\n") + text, right) for text, right in more]
 
 
 def sort_texts(rng, split):
