@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 CONTEXT = 512
-WAIT_SECONDS = 600
+WAIT_SECONDS = 600              # for a file that is being made
+MISSES = 12                     # a batch is full when so many groups did not fit
 
 
 def read_records(path, group):
@@ -68,10 +69,10 @@ class Packer(torch.utils.data.IterableDataset):
             yield self.batch(records)
 
     def choose(self, stream, held):
-        """Groups that fill a batch, as (row, start, tokens, target), and the group that did not fit."""
+        """Records that fill a batch, as (row, start, tokens, target), and groups that did not fit."""
         free = np.full(self.rows, CONTEXT)
-        chosen, count, misses, left = [], 0, 0, []
-        while misses < 12:
+        chosen, count, left = [], 0, []
+        while len(left) < MISSES:
             group = held.pop() if held else next(stream)
             trial, placed = free.copy(), []
             for tokens, target in group:
@@ -87,7 +88,6 @@ class Packer(torch.utils.data.IterableDataset):
             targets = sum(int(t[1:].sum()) for _, t in group)
             if placed is None or count + targets > self.targets or len(chosen) + len(group) > self.sequences:
                 left.append(group)
-                misses += 1
                 continue
             free, count = trial, count + targets
             chosen += placed

@@ -9,6 +9,7 @@ DIR has vocab.json, and in directories 0, 1, ... what ../data/build.py makes of
 as many seeds; it may still be at work.
 """
 import argparse
+import itertools
 import os
 import struct
 import time
@@ -98,8 +99,8 @@ class Trainer:
     def hidden(self, batch):
         return self.model(batch["token"], batch["position"], self.mask(batch["sequence"]))
 
-    def next(self, stream):
-        return {k: v.to(self.device, non_blocking=True) for k, v in next(stream).items()}
+    def here(self, batch):
+        return {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
 
     def language(self, batch):
         """Loss, and which targets were the most likely token."""
@@ -153,11 +154,11 @@ class Trainer:
         while progress < 1:
             rate, decay = schedule(progress, step, peak)
             if pairs is not None and step % EMBED_EVERY == EMBED_EVERY - 1:
-                batch = self.next(pairs)
+                batch = self.here(next(pairs))
                 near = self.pairs(batch)
                 self.step(near[0], rate, decay)
                 self.tokens += batch["token"].numel()
-            batch = self.next(language)
+            batch = self.here(next(language))
             loss, right = self.language(batch)
             norm = self.step(loss, rate, decay)
             self.tokens += batch["token"].numel()
@@ -210,7 +211,7 @@ def main():
 
     def held_out(name, room):
         packer = Packer([os.path.join(args.data, name)], args.rows, room=room)
-        return [trainer.next(batch for batch in [x]) for x, _ in zip(packer, range(VALID_BATCHES))]
+        return [trainer.here(batch) for batch in itertools.islice(packer, VALID_BATCHES)]
 
     if args.pretrain_tokens > 0:
         trainer.run_stage("pretrain", args.pretrain_tokens, args.pretrain_rate, stream("pretrain.bin"), held_out("valid_pretrain.bin", 1))
