@@ -332,6 +332,31 @@ EXPLAIN (COSTS OFF) SELECT bitnet_summarize(body) FROM docs;
 ALTER FUNCTION bitnet_summarize RESET ALL;
 EXPLAIN (COSTS OFF) SELECT bitnet_summarize(body) FROM docs;
 
+-- Nor in a plan that is kept, which names it only in an aggregate's place
+PREPARE summaries AS SELECT kind, bitnet_summarize_agg(body) FROM docs GROUP BY kind;
+EXPLAIN (COSTS OFF) EXECUTE summaries;
+ALTER FUNCTION bitnet_summarize SET work_mem = '1MB';
+EXPLAIN (COSTS OFF) EXECUTE summaries;
+ALTER FUNCTION bitnet_summarize RESET ALL;
+BEGIN;
+CREATE ROLE batch_nobody;
+GRANT SELECT ON docs TO batch_nobody;
+REVOKE EXECUTE ON FUNCTION bitnet_summarize FROM PUBLIC;
+EXPLAIN (COSTS OFF) EXECUTE summaries;
+SET LOCAL ROLE batch_nobody;
+EXPLAIN (COSTS OFF) EXECUTE summaries;
+ROLLBACK;
+DEALLOCATE summaries;
+
+-- Window functions end early where their result is compared
+SELECT same FROM compare('SELECT * FROM (SELECT bitnet_similarity(body, ''x''), kind, row_number() OVER (ORDER BY id) AS n FROM docs) s WHERE n <= 3');
+SELECT same FROM compare('SELECT * FROM (SELECT id, bitnet_similarity(body, ''x''), bitnet_generate(body, 2), rank() OVER (ORDER BY id) AS n FROM docs) s WHERE n < 4 AND n <> 2');
+
+-- More columns than a row may have
+SELECT n, plan_has(query, 'Custom Scan') FROM (
+	SELECT n, format('SELECT cardinality(ARRAY[%s]) FROM docs', string_agg(format('bitnet_similarity(body, %L)', i), ',')) AS query
+	FROM (VALUES (2), (1700), (33000)) v (n), generate_series(1, n) i GROUP BY n) q ORDER BY n;
+
 DROP TABLE docs, parts, copy_on, copy_off, texts CASCADE;
 DROP FUNCTION answers_to, loop_answers, shout, see, rows_seen, compare, plan_has, property, computed;
 DROP SEQUENCE seen;

@@ -130,4 +130,11 @@ DROP TABLE d;
 DROP TYPE wrapped CASCADE;
 DROP DOMAIN pair, filled;
 SELECT count(*) FROM t;
+-- A generated column has no value yet
+CREATE TABLE generated (body text, twice text GENERATED ALWAYS AS (body || body) STORED, label text);
+CREATE TRIGGER label BEFORE INSERT ON generated FOR EACH ROW
+	EXECUTE FUNCTION bitnet_trigger('label', 'bitnet_classify', 'twice', '{"labels": ["a", "b"]}');
+INSERT INTO generated VALUES ('x');
+DROP TABLE generated;
+
 DROP TABLE t;

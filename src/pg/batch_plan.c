@@ -56,7 +56,7 @@ typedef struct Rewrite
 	Plan	   *top;
 	List	   *subplans;
 	int			next_node_id;	/* 0: to be found */
-	int			top_flags;
+	List	   *siblings;		/* oid list: functions that the query does not name */
 } Rewrite;
 
 /* A target list in the making of a batch scan and its child's */
@@ -68,6 +68,8 @@ typedef struct Split
 	List	   *calls;			/* FuncExprs */
 	bool		aggregates;		/* bitnet_summarize_agg counts as a call */
 	List	   *replaced;		/* oid list: aggregates that have become calls */
+	List	   *siblings;		/* oid list: functions put in their place */
+	bool		too_wide;		/* more columns than a tuple may have */
 } Split;
 
 static const BitnetBatchFunction batch_functions[] = {
@@ -251,6 +253,20 @@ contains_multiexpr(Node *node, void *context)
 	return expression_tree_walker(node, contains_multiexpr, context);
 }
 
+/*
+ * Is there room for one more column?  If not, the plan stays as it is: a target
+ * list may be longer than a tuple, but not what a batch scan keeps.  Looking for
+ * columns that are the same takes long with many of them.
+ */
+static bool
+has_room(Split *split)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (list_length(split->row) >= MaxTupleAttributeNumber)
+		split->too_wide = true;
+	return !split->too_wide;
+}
+
 static Node *
 row_column(int number, Node *node)
 {
@@ -266,6 +282,8 @@ child_column(Split *split, Node *node)
 	int			number = 0;
 	Var		   *below;
 
+	if (!has_room(split))
+		return node;
 	foreach(lc, split->child_tlist)
 	{
 		TargetEntry *tle = lfirst(lc);
@@ -299,6 +317,8 @@ call_column(Split *split, FuncExpr *call)
 	ListCell   *lc;
 	int			number = 0;
 
+	if (!has_room(split))
+		return (Node *) call;
 	foreach(lc, split->row)
 	{
 		number++;
@@ -372,6 +392,8 @@ call_of_aggregate(Aggref *aggref, Split *split)
 	for (i = 1; i < lengthof(types); i++)
 		args = lappend(args, makeNullConst(types[i], -1, get_typcollation(types[i])));
 	split->replaced = list_append_unique_oid(split->replaced, aggref->aggfnoid);
+	split->siblings = list_append_unique_oid(split->siblings, collect);
+	split->siblings = list_append_unique_oid(split->siblings, summarize);
 	return call_column(split, makeFuncExpr(summarize, TEXTOID, args, aggref->aggcollid,
 										   aggref->inputcollid, COERCE_EXPLICIT_CALL));
 }
@@ -563,8 +585,10 @@ can_be_child(const Plan *plan)
 		case T_MergeJoin:
 		case T_HashJoin:
 		case T_Group:
-		case T_WindowAgg:
 			return true;
+		case T_WindowAgg:
+			/* Its conditions are over its own target list, which is to change */
+			return ((const WindowAgg *) plan)->runCondition == NIL && plan->qual == NIL;
 		case T_Agg:
 			return ((const Agg *) plan)->aggstrategy != AGG_PLAIN;
 		default:
@@ -677,8 +701,9 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		split = (Split) {0};
 		tlist = split_tlist(plan->targetlist, &split);
 	}
-	if (split.calls == NIL)
+	if (split.calls == NIL || split.too_wide)
 		return plan;
+	rewrite->siblings = list_concat_unique_oid(rewrite->siblings, split.siblings);
 
 	if (wanted > 0)
 		first = (int) Min(wanted, BITNET_BATCH_MOST);
@@ -832,6 +857,20 @@ rewrite_statement(PlannedStmt *stmt, int cursor_options)
 	stmt->planTree = rewrite_plan(stmt->planTree,
 								  (cursor_options & CURSOR_OPT_FAST_PLAN) ? STOPS_EARLY : 0,
 								  0, &rewrite);
+
+	/*
+	 * The plan calls functions that the query does not name: it is for a role
+	 * that may call them, and until one of them changes.
+	 */
+	foreach(lc, rewrite.siblings)
+	{
+		PlanInvalItem *item = makeNode(PlanInvalItem);
+
+		item->cacheId = PROCOID;
+		item->hashValue = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(lfirst_oid(lc)));
+		stmt->invalItems = lappend(stmt->invalItems, item);
+		stmt->dependsOnRole = true;
+	}
 }
 
 static PlannedStmt *

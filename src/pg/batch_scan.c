@@ -25,6 +25,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_proc.h"
 #include "commands/explain.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -329,6 +330,18 @@ same_args(const BatchCall *call, const NullableDatum *a, const NullableDatum *b,
 	return true;
 }
 
+static uint32
+hash_args(const BatchCall *call, const NullableDatum *args)
+{
+	uint32		hash = 0;
+	int			i;
+
+	for (i = 0; i < call->n_args; i++)
+		hash = hash_combine(hash, args[i].isnull ? 0 :
+							datum_image_hash(args[i].value, call->by_value[i], call->lengths[i]));
+	return hash;
+}
+
 /*
  * Computes a call for n rows whose arguments are args, [n][n_args]; results
  * come in the current memory context.  The function is run for each set of
@@ -338,6 +351,7 @@ static void
 compute_call(BatchCall *call, const NullableDatum *args, NullableDatum *results, int n)
 {
 	int		   *same_as = palloc(sizeof(int) * n);
+	uint32	   *hashes = palloc(sizeof(uint32) * n);
 	bool	   *done = palloc0(sizeof(bool) * n);
 	int		   *members = palloc(sizeof(int) * n);
 	NullableDatum *contents = palloc(sizeof(NullableDatum) * n * call->function->n_contents);
@@ -347,8 +361,10 @@ compute_call(BatchCall *call, const NullableDatum *args, NullableDatum *results,
 
 	for (row = 0; row < n; row++)
 	{
+		CHECK_FOR_INTERRUPTS();
+		hashes[row] = hash_args(call, &args[row * call->n_args]);
 		for (other = 0; other < row; other++)
-			if (same_as[other] == other &&
+			if (same_as[other] == other && hashes[other] == hashes[row] &&
 				same_args(call, &args[row * call->n_args], &args[other * call->n_args], 0))
 				break;
 		same_as[row] = other;

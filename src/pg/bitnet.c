@@ -229,10 +229,35 @@ define_settings(void)
 	MarkGUCPrefixReserved("bitnet");
 }
 
+/*
+ * In parallel mode settings cannot be changed, not even from what was configured
+ * for a name to the value of the setting of that name; the built-in values would
+ * be used for the rest of the session.
+ */
+static void
+check_parallel_mode(void)
+{
+	static const char *const names[] = {
+		"bitnet.model_directory", "bitnet.model", "bitnet.max_tokens", "bitnet.max_tokens_limit",
+		"bitnet.threads", "bitnet.kernel", "bitnet.kv_cache_size", "bitnet.shared_engine",
+		"bitnet.enable_batch_scan"
+	};
+	int			i;
+
+	for (i = 0; IsInParallelMode() && i < lengthof(names); i++)
+		if (compat_find_setting(names[i]) != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+					 errmsg("cannot load library \"bitnet\" during a parallel operation"),
+					 errdetail("Parameter \"%s\" would not take effect.", names[i]),
+					 errhint("Add bitnet to session_preload_libraries, or call bitnet_version() before.")));
+}
+
 void
 _PG_init(void)
 {
 	check_connection_options();
+	check_parallel_mode();
 	define_settings();
 	BitnetInitBatchScan();
 	if (process_shared_preload_libraries_in_progress)

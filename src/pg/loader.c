@@ -290,6 +290,7 @@ BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_e
 	FileReader	reader = {-1, NULL, 0};
 	bn_source	source = {read_file, &reader, 0};
 	struct stat st;
+	bool		no_file;
 	MemoryContext context;
 	MemoryContext old;
 	bn_status	status;
@@ -298,16 +299,18 @@ BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_e
 
 	/* Not to wait for the other end, should it be a pipe */
 	reader.fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
-	if (reader.fd < 0 || fstat(reader.fd, &st) < 0)
+	no_file = reader.fd < 0 && (errno == ENXIO || errno == ENODEV);	/* a socket, a device */
+	if (!no_file && (reader.fd < 0 || fstat(reader.fd, &st) < 0))
 	{
 		status = file_error(err, BN_NO_OFFSET, errno);
 		if (reader.fd >= 0)
 			CloseTransientFile(reader.fd);
 		return status;
 	}
-	if (!S_ISREG(st.st_mode))
+	if (no_file || !S_ISREG(st.st_mode))
 	{
-		CloseTransientFile(reader.fd);
+		if (reader.fd >= 0)
+			CloseTransientFile(reader.fd);
 		status = bn_fail(err, BN_ERR_IO, BN_NO_OFFSET, "it is not a regular file");
 		err->sys_errno = EISDIR;	/* for the SQLSTATE of a wrong kind of object */
 		return status;

@@ -270,6 +270,13 @@ bitnet_trigger(PG_FUNCTION_ARGS)
 	source_number = find_column(rel, names[2]);
 	target = TupleDescAttr(desc, target_number - 1);
 	source = TupleDescAttr(desc, source_number - 1);
+	if (source->attgenerated || target->attgenerated)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
+				 errmsg("column \"%s\" of relation \"%s\" is generated",
+						NameStr(source->attgenerated ? source->attname : target->attname),
+						RelationGetRelationName(rel)),
+				 errdetail("It has no value before a row is stored.")));
 	if (!is_text_type(source->atttypid))
 		bad_column_type(rel, source, _("text"));
 	if (family != BITNET_TRIGGER_EMBED && !is_text_type(target->atttypid) &&

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use BitnetTest;
+use IO::Socket::UNIX;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -59,6 +60,11 @@ like(error_of("SELECT bitnet_load('text')"), qr/ERROR:  XX001: could not load mo
 mkdir "$models/directory.gguf";
 like(error_of("SELECT bitnet_load('directory')"), qr/ERROR:  42809: could not load model file.*DETAIL:  It is not a regular file\./s,
 	'a directory');
+my $socket = PostgreSQL::Test::Utils::tempdir_short() . '/s';
+IO::Socket::UNIX->new(Local => $socket, Listen => 1) or die "no socket: $!";
+symlink $socket, "$models/socket.gguf" or die $!;
+like(error_of("SELECT bitnet_load('socket')"), qr/ERROR:  42809: could not load model file.*DETAIL:  It is not a regular file\./s,
+	'a socket');
 system_or_bail('mkfifo', "$models/pipe.gguf");
 like(error_of("SELECT bitnet_load('pipe')"), qr/ERROR:  42809: could not load model file.*DETAIL:  It is not a regular file\./s,
 	'a pipe');

@@ -37,6 +37,32 @@ foreach my $call ("bitnet_classify(body, '{a,b,c}')", 'bitnet_embed(body, 4)',
 		'with the same results');
 }
 
+# A library that is loaded in parallel mode would not get its settings
+$node->safe_psql('postgres', q{
+CREATE FUNCTION limit_of(int) RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$
+BEGIN
+	PERFORM bitnet_version();
+	RETURN current_setting('bitnet.max_tokens_limit');
+END$$;
+SELECT bitnet_version();
+ALTER SYSTEM SET bitnet.max_tokens_limit = 3;
+SELECT pg_reload_conf();});
+my $limits = 'SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;'
+  . ' SET min_parallel_table_scan_size = 0; SELECT min(limit_of(id)), max(limit_of(id)) FROM docs';
+my (undef, undef, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n$limits");
+
+like($stderr, qr/ERROR:  25000: cannot load library "bitnet" during a parallel operation\n.*HINT:  Add bitnet to session_preload_libraries/s,
+	'nor is it loaded then');
+is($node->safe_psql('postgres', "SELECT bitnet_version() IS NOT NULL; $limits"), "t\n3|3", 'but before');
+{
+	local $ENV{PGOPTIONS} = "-c session_preload_libraries=$ENV{BITNET_MODULE}";
+
+	is($node->safe_psql('postgres', $limits), '3|3', 'or with the session');
+}
+$node->safe_psql('postgres', q{
+ALTER SYSTEM RESET bitnet.max_tokens_limit;
+SELECT pg_reload_conf();});
+
 # A cursor keeps its model while others run
 is( $node->safe_psql('postgres', q{
 SET bitnet.model = 'small';
