@@ -449,7 +449,7 @@ main(int argc, char **argv)
 		.stage = {
 			{"pretrain", "pretrain.bin", "valid_pretrain.bin", 1, 1024, 12e6, 3e-3, 0.1, 0, 0},
 			{"sft", "sft.bin", "valid_sft.bin", 1, 2048, 50e6, 2e-3, 0.1, 0.5, 4},
-			{"dpo", "dpo.bin", "valid_sft.bin", 2, 2048, 1e6, 1e-4, 0, 0.5, 0},
+			{"dpo", "dpo.bin", "valid_sft.bin", 2, 2048, 0, 1e-4, 0, 0.5, 0},
 		},
 		.threads = 2,
 		.rows = 2048,
@@ -469,6 +469,10 @@ main(int argc, char **argv)
 	openblas_set_num_threads(1);
 	if (ask.what == 0)
 	{
+		/* A run that is gone on with has its shape */
+		run_path(path, sizeof(path), tr.out_dir, "model.ckpt");
+		if (access(path, F_OK) == 0)
+			checkpoint_peek(path, &config, &quant);
 		check_options(&tr, &config);
 		model_init(&tr.model, &config, quant);
 		return run(&tr);

@@ -13,13 +13,13 @@ use Test::More;
 
 my $eval = dirname(dirname(__FILE__)) . '/eval';
 my %bars = (
-	classify => 40,
-	sentiment => 65,
-	summary => 22,
-	question => 68,
-	field => 68,
-	embed => 14,
-	postgres => 72);
+	classify => 62,
+	sentiment => 70,
+	summary => 50,
+	question => 80,
+	field => 78,
+	embed => 28,
+	postgres => 78);
 
 my $node = start_server('model');
 my $scores = $node->safe_psql('postgres',

@@ -193,7 +193,7 @@ def main():
     parser.add_argument("--rows", type=int, default=96, help="records of a batch are packed into so many rows of %d tokens" % CONTEXT)
     parser.add_argument("--workers", type=int, default=3, help="processes that pack")
     parser.add_argument("--pretrain-tokens", type=float, default=80e6)
-    parser.add_argument("--sft-tokens", type=float, default=400e6)
+    parser.add_argument("--sft-tokens", type=float, default=350e6)
     parser.add_argument("--seconds", type=float, help="end fine-tuning so long after the start, instead of at its number of tokens")
     parser.add_argument("--pretrain-rate", type=float, default=4e-3)
     parser.add_argument("--sft-rate", type=float, default=3e-3)
