@@ -385,10 +385,9 @@ static int32_t
 find_beginning(const bn_schedule *s, const bn_request *r)
 {
 	bn_kv_match match = bn_kv_find(s->kv, r->tokens, reusable_positions(r));
+	int32_t		reused = match.n_ready >= MIN_SHARED_TOKENS ? match.n_ready : 0;
 
-	if (match.n_promised >= match.n_ready + MIN_SHARED_TOKENS)
-		return -1;
-	return match.n_ready >= MIN_SHARED_TOKENS ? match.n_ready : 0;
+	return match.n_promised >= reused + MIN_SHARED_TOKENS ? -1 : reused;
 }
 
 /*

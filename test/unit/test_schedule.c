@@ -280,6 +280,42 @@ free_job(caller *c)
 		free(c->requests[i].output);
 }
 
+/*
+ * What rows have in common is computed for one of them, also where the cache has
+ * a little of it from earlier.
+ */
+static void
+test_beginnings(const model_file *m)
+{
+	enum {ROWS = 4, KNOWN = 12, COMMON = 24, ALL = 28};
+	static caller earlier;
+	static caller rows;
+	bn_error	err = {0};
+	int64_t		n_prefilled = 0;
+	rig			r;
+
+	open_rig(&r, m, 64, 64, 64, 1024);
+	make_job(&earlier, 1, ALL, 4, 1);
+	bn_schedule_add(r.schedule, &earlier.run, &err);
+	step_until_idle(&r);
+	bn_schedule_remove(r.schedule, &earlier.run);
+
+	make_job(&rows, ROWS, ALL, 4, 1);
+	for (int i = 0; i < ROWS; i++)
+		for (int k = 0; k < COMMON; k++)
+			rows.works[i].tokens[k] = earlier.works[0].tokens[k] + (k >= KNOWN);
+	bn_schedule_add(r.schedule, &rows.run, &err);
+	step_until_idle(&r);
+	for (int i = 0; i < ROWS; i++)
+		n_prefilled += rows.requests[i].n_prefilled;
+	ok(n_prefilled == ALL + (ROWS - 1) * (ALL - COMMON),
+	   "rows that have %d tokens in common, %d of them from earlier: %d are computed", COMMON, KNOWN, (int) n_prefilled);
+	bn_schedule_remove(r.schedule, &rows.run);
+	close_rig(&r, "after rows");
+	free_job(&earlier);
+	free_job(&rows);
+}
+
 /* One answer beside a job of many: it takes as many steps as alone, and the job goes on. */
 static void
 test_fairness(const model_file *m)
@@ -486,6 +522,7 @@ main(int argc, char **argv)
 	test_turmoil(&m, 8, 7, 60, 2);
 	test_turmoil(&m, 16, 33, 10, 3);
 	test_sharing(&m, n_alone);
+	test_beginnings(&m);
 	test_fairness(&m);
 	test_order(&m);
 	test_whole_cache(&m);
