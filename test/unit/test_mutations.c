@@ -35,7 +35,7 @@
 #define TIME_LIMIT 120			/* seconds for one file, against loops without end */
 #define MAX_COMPLAINTS 10
 #define GUARD 64				/* bytes after an image that nobody may write */
-#define WIDTH 256				/* of an embedding, at most */
+#define WIDTH 384				/* of an embedding, at most */
 #define N_OUTPUT 4
 #define MAX_TOKENS 512
 
