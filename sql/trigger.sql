@@ -130,7 +130,7 @@ DROP TABLE d;
 DROP TYPE wrapped CASCADE;
 DROP DOMAIN pair, filled;
 SELECT count(*) FROM t;
--- A generated column has no value yet
+-- A generated column is computed afterwards
 CREATE TABLE generated (body text, twice text GENERATED ALWAYS AS (body || body) STORED, label text);
 CREATE TRIGGER label BEFORE INSERT ON generated FOR EACH ROW
 	EXECUTE FUNCTION bitnet_trigger('label', 'bitnet_classify', 'twice', '{"labels": ["a", "b"]}');

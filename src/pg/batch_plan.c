@@ -830,6 +830,10 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		case T_Memoize:
 			outer_flags |= STOPS_EARLY;
 			break;
+		case T_WindowAgg:
+			if (((WindowAgg *) plan)->runCondition != NIL)
+				outer_flags |= STOPS_EARLY;
+			break;
 		default:
 			break;
 	}
@@ -862,6 +866,8 @@ rewrite_statement(PlannedStmt *stmt, int cursor_options)
 	 * The plan calls functions that the query does not name: it is for a role
 	 * that may call them, and until one of them changes.
 	 */
+	if (rewrite.siblings != NIL)
+		stmt->dependsOnRole = true;
 	foreach(lc, rewrite.siblings)
 	{
 		PlanInvalItem *item = makeNode(PlanInvalItem);
@@ -869,7 +875,6 @@ rewrite_statement(PlannedStmt *stmt, int cursor_options)
 		item->cacheId = PROCOID;
 		item->hashValue = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(lfirst_oid(lc)));
 		stmt->invalItems = lappend(stmt->invalItems, item);
-		stmt->dependsOnRole = true;
 	}
 }
 

@@ -299,7 +299,7 @@ BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_e
 
 	/* Not to wait for the other end, should it be a pipe */
 	reader.fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
-	no_file = reader.fd < 0 && (errno == ENXIO || errno == ENODEV);	/* a socket, a device */
+	no_file = reader.fd < 0 && (errno == ENXIO || errno == ENODEV || errno == EOPNOTSUPP);	/* a socket, a device */
 	if (!no_file && (reader.fd < 0 || fstat(reader.fd, &st) < 0))
 	{
 		status = file_error(err, BN_NO_OFFSET, errno);

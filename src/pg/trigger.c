@@ -276,7 +276,7 @@ bitnet_trigger(PG_FUNCTION_ARGS)
 				 errmsg("column \"%s\" of relation \"%s\" is generated",
 						NameStr(source->attgenerated ? source->attname : target->attname),
 						RelationGetRelationName(rel)),
-				 errdetail("It has no value before a row is stored.")));
+				 errdetail("Generated columns are computed after the trigger.")));
 	if (!is_text_type(source->atttypid))
 		bad_column_type(rel, source, _("text"));
 	if (family != BITNET_TRIGGER_EMBED && !is_text_type(target->atttypid) &&

@@ -45,7 +45,7 @@ def endless(paths, group, seed):
 class Packer(torch.utils.data.IterableDataset):
     """Batches [rows, CONTEXT] of a stream of groups.
 
-    Workers share the stream: each packs every n-th batch of records.
+    Workers share the work: each packs the records of every n-th file.
     power: a record's targets have the weight targets^-power each; the weights of
     a batch add up to 1.  room: the share of tokens that may be targets.  With
     classes, the batch is of pairs to be embedded."""
