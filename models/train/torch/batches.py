@@ -24,6 +24,11 @@ def read_records(path, group):
     return [records[i:i + group] for i in range(0, len(records), group)]
 
 
+def n_rows(tokens):
+    """Tokens of a record that are computed: the last one is only a target."""
+    return min(max(len(tokens) - 1, 1), CONTEXT)
+
+
 def endless(paths, group, seed):
     """Groups of the files, in the order of the files and shuffled within each,
     again and again.  A file that is still being made is waited for."""
@@ -76,7 +81,7 @@ class Packer(torch.utils.data.IterableDataset):
             group = held.pop() if held else next(stream)
             trial, placed = free.copy(), []
             for tokens, target in group:
-                n = min(max(len(tokens) - 1, 1), CONTEXT)
+                n = n_rows(tokens)
                 # The fullest row that has room
                 fitting = np.where(trial >= n, trial, CONTEXT + 1)
                 row = int(fitting.argmin())
@@ -100,7 +105,7 @@ class Packer(torch.utils.data.IterableDataset):
         kind = np.full(self.sequences, -1, np.int32)
         parts = []
         for number, (row, start, tokens, target) in enumerate(records):
-            n = min(max(len(tokens) - 1, 1), CONTEXT)
+            n = n_rows(tokens)
             token[row, start:start + n] = tokens[:n]
             position[row, start:start + n] = np.arange(n)
             sequence[row, start:start + n] = number
