@@ -351,11 +351,13 @@ DEALLOCATE summaries;
 -- Window functions end early where their result is compared
 SELECT same FROM compare('SELECT * FROM (SELECT bitnet_similarity(body, ''x''), kind, row_number() OVER (ORDER BY id) AS n FROM docs) s WHERE n <= 3');
 SELECT same FROM compare('SELECT * FROM (SELECT id, bitnet_similarity(body, ''x''), bitnet_generate(body, 2), rank() OVER (ORDER BY id) AS n FROM docs) s WHERE n < 4 AND n <> 2');
+-- so what lies below them gives few rows at first
+SELECT property('SELECT * FROM (SELECT row_number() OVER () AS n, x FROM (SELECT bitnet_similarity(body, ''x'') AS x FROM docs OFFSET 0) d) s WHERE n <= 3', 'Batch Rows') BETWEEN 4 AND 7 AS few;
 
 -- More columns than a row may have
 SELECT n, plan_has(query, 'Custom Scan') FROM (
 	SELECT n, format('SELECT cardinality(ARRAY[%s]) FROM docs', string_agg(format('bitnet_similarity(body, %L)', i), ',')) AS query
-	FROM (VALUES (2), (1700), (33000)) v (n), generate_series(1, n) i GROUP BY n) q ORDER BY n;
+	FROM (VALUES (2), (1663), (1664), (33000)) v (n), generate_series(1, n) i GROUP BY n) q ORDER BY n;
 
 DROP TABLE docs, parts, copy_on, copy_off, texts CASCADE;
 DROP FUNCTION answers_to, loop_answers, shout, see, rows_seen, compare, plan_has, property, computed;

@@ -19,10 +19,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/pg_aggregate.h"
-#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -30,22 +27,12 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
-#include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "batch_functions.h"
 #include "batch_scan.h"
 #include "compat.h"
-
-/* Answers of is_batch_function, by function */
-#define CACHE_SIZE 64
-
-typedef struct CachedFunction
-{
-	Oid			function;
-	bool		batch;
-} CachedFunction;
 
 /* What the nodes above one do with its rows */
 #define STOPS_EARLY		1		/* may not want all of them */
@@ -72,144 +59,19 @@ typedef struct Split
 	bool		too_wide;		/* more columns than a tuple may have */
 } Split;
 
-static const BitnetBatchFunction batch_functions[] = {
-	{"bitnet_generate", bitnet_generate, BitnetGenerateRows, 1},
-	{"bitnet_chat", bitnet_chat, BitnetChatRows, 1},
-	{"bitnet_summarize", bitnet_summarize, BitnetSummarizeRows, 1},
-	{"bitnet_classify", bitnet_classify, BitnetClassifyRows, 1},
-	{"bitnet_embed", bitnet_embed, BitnetEmbedRows, 1},
-	{"bitnet_similarity", bitnet_similarity, BitnetSimilarityRows, 2}
-};
-
 static planner_hook_type previous_planner_hook = NULL;
-static CachedFunction function_cache[CACHE_SIZE];
-
-const BitnetBatchFunction *
-BitnetFindBatchFunction(PGFunction function)
-{
-	int			i;
-
-	for (i = 0; i < lengthof(batch_functions); i++)
-		if (batch_functions[i].function == function)
-			return &batch_functions[i];
-	return NULL;
-}
-
-/*
- * The symbol that a call of this function leads to directly, if it is of C; else
- * NULL.  A function with SET or SECURITY DEFINER is entered by way of another,
- * but its address tells.
- */
-static char *
-symbol_of(Oid function, int *n_args)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc form;
-	char	   *symbol = NULL;
-
-	if (!HeapTupleIsValid(tuple))
-		return NULL;
-	form = (Form_pg_proc) GETSTRUCT(tuple);
-	if (form->prolang == ClanguageId && !form->proretset && form->prokind == PROKIND_FUNCTION)
-	{
-		bool		isnull;
-		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
-
-		if (!isnull)
-			symbol = TextDatumGetCString(source);
-		*n_args = form->pronargs;
-	}
-	ReleaseSysCache(tuple);
-	return symbol;
-}
-
-/*
- * Does a call of this function lead directly to one of ours?  The symbol is
- * looked at first, since the address can be had only by loading the library.
- */
-static bool
-look_up_function(Oid function)
-{
-	int			n_args;
-	char	   *symbol = symbol_of(function, &n_args);
-	bool		candidate = false;
-	FmgrInfo	flinfo;
-	int			i;
-
-	for (i = 0; symbol != NULL && i < lengthof(batch_functions); i++)
-		if (strcmp(symbol, batch_functions[i].symbol) == 0 &&
-			n_args >= batch_functions[i].n_contents)
-			candidate = true;
-	if (!candidate)
-		return false;
-	fmgr_info(function, &flinfo);
-	return BitnetFindBatchFunction(flinfo.fn_addr) != NULL;
-}
-
-/* Has this aggregate the final function of that symbol, which is ours? */
-static bool
-has_final_function(Oid aggregate, const char *wanted, PGFunction address)
-{
-	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
-	Oid			final_function;
-	int			n_args;
-	char	   *symbol;
-	FmgrInfo	flinfo;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	final_function = ((Form_pg_aggregate) GETSTRUCT(tuple))->aggfinalfn;
-	ReleaseSysCache(tuple);
-	symbol = symbol_of(final_function, &n_args);
-	if (symbol == NULL || strcmp(symbol, wanted) != 0)
-		return false;
-	fmgr_info(final_function, &flinfo);
-	return flinfo.fn_addr == address;
-}
-
-/* Is this bitnet_summarize_agg, by whatever name? */
-static bool
-look_up_aggregate(Oid function)
-{
-	return has_final_function(function, "bitnet_summarize_agg_finalfn",
-							  bitnet_summarize_agg_finalfn);
-}
-
-/* The same for aggregates as for functions: an Oid is one or the other. */
-static bool
-is_batch_function(Oid function)
-{
-	CachedFunction *cached = &function_cache[function % CACHE_SIZE];
-	bool		batch;
-
-	if (function < FirstNormalObjectId)
-		return false;
-	if (cached->function == function)
-		return cached->batch;
-	batch = get_func_prokind(function) == PROKIND_AGGREGATE ? look_up_aggregate(function) :
-		look_up_function(function);
-	cached->function = function;
-	cached->batch = batch;
-	return batch;
-}
-
-static void
-forget_functions(Datum arg, int cache_id, uint32 hash_value)
-{
-	memset(function_cache, 0, sizeof(function_cache));
-}
 
 static bool
 is_call(Node *node)
 {
-	return IsA(node, FuncExpr) && is_batch_function(((FuncExpr *) node)->funcid);
+	return IsA(node, FuncExpr) && BitnetIsBatchFunction(((FuncExpr *) node)->funcid);
 }
 
 static bool
 is_call_of_aggregate(Node *node)
 {
 	return IsA(node, Aggref) && ((Aggref *) node)->aggsplit == AGGSPLIT_SIMPLE &&
-		is_batch_function(((Aggref *) node)->aggfnoid);
+		BitnetIsBatchFunction(((Aggref *) node)->aggfnoid);
 }
 
 static bool
@@ -255,13 +117,11 @@ contains_multiexpr(Node *node, void *context)
 
 /*
  * Is there room for one more column?  If not, the plan stays as it is: a target
- * list may be longer than a tuple, but not what a batch scan keeps.  Looking for
- * columns that are the same takes long with many of them.
+ * list may be longer than a tuple, but not what a batch scan keeps.
  */
 static bool
 has_room(Split *split)
 {
-	CHECK_FOR_INTERRUPTS();
 	if (list_length(split->row) >= MaxTupleAttributeNumber)
 		split->too_wide = true;
 	return !split->too_wide;
@@ -282,8 +142,7 @@ child_column(Split *split, Node *node)
 	int			number = 0;
 	Var		   *below;
 
-	if (!has_room(split))
-		return node;
+	CHECK_FOR_INTERRUPTS();		/* comparing takes long with many columns */
 	foreach(lc, split->child_tlist)
 	{
 		TargetEntry *tle = lfirst(lc);
@@ -299,6 +158,8 @@ child_column(Split *split, Node *node)
 		}
 	}
 
+	if (!has_room(split))
+		return node;
 	split->child_tlist = lappend(split->child_tlist,
 								 makeTargetEntry((Expr *) node, list_length(split->child_tlist) + 1,
 												 NULL, false));
@@ -317,14 +178,16 @@ call_column(Split *split, FuncExpr *call)
 	ListCell   *lc;
 	int			number = 0;
 
-	if (!has_room(split))
-		return (Node *) call;
+	CHECK_FOR_INTERRUPTS();
 	foreach(lc, split->row)
 	{
 		number++;
 		if (equal(((TargetEntry *) lfirst(lc))->expr, call))
 			return row_column(number, (Node *) call);
 	}
+
+	if (!has_room(split))
+		return (Node *) call;
 	split->calls = lappend(split->calls, call);
 	split->row = lappend(split->row,
 						 makeTargetEntry((Expr *) copyObject(call), list_length(split->row) + 1,
@@ -349,23 +212,6 @@ keep(Node *node, Split *split)
 }
 
 /*
- * A function or aggregate of the extension that the role may call; InvalidOid if
- * there is none.
- */
-static Oid
-find_sibling(const char *name, const Oid *types, int n_types, Oid namespace)
-{
-	oidvector  *arguments = buildoidvector(types, n_types);
-	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-										   CStringGetDatum(name), PointerGetDatum(arguments),
-										   ObjectIdGetDatum(namespace));
-
-	if (OidIsValid(function) && compat_function_aclcheck(function, GetUserId()) != ACLCHECK_OK)
-		return InvalidOid;
-	return function;
-}
-
-/*
  * bitnet_summarize_agg(x) is bitnet_summarize(t), t being what the aggregate has
  * collected of a group: the second aggregate gives that t, so that the groups'
  * summaries can be computed together.  NULL if that cannot be done.
@@ -373,23 +219,21 @@ find_sibling(const char *name, const Oid *types, int n_types, Oid namespace)
 static Node *
 call_of_aggregate(Aggref *aggref, Split *split)
 {
-	static const Oid text_type[] = {TEXTOID};
-	static const Oid types[] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, JSONBOID};
-	Oid			namespace = get_func_namespace(aggref->aggfnoid);
-	Oid			collect = find_sibling("bitnet_summarize_collect", text_type, 1, namespace);
-	Oid			summarize = find_sibling("bitnet_summarize", types, lengthof(types), namespace);
+	Oid			collect;
+	Oid			summarize;
 	Aggref	   *collected;
+	Oid		   *types;
+	int			n_types;
 	List	   *args;
 	int			i;
 
-	if (!OidIsValid(collect) || !OidIsValid(summarize) || !is_batch_function(summarize) ||
-		!has_final_function(collect, "bitnet_summarize_collect_finalfn",
-							bitnet_summarize_collect_finalfn))
+	if (!BitnetFindPartsOfAggregate(aggref->aggfnoid, &collect, &summarize))
 		return NULL;
 	collected = copyObject(aggref);
 	collected->aggfnoid = collect;
 	args = list_make1(child_column(split, (Node *) collected));
-	for (i = 1; i < lengthof(types); i++)
+	(void) get_func_signature(summarize, &types, &n_types);
+	for (i = 1; i < n_types; i++)
 		args = lappend(args, makeNullConst(types[i], -1, get_typcollation(types[i])));
 	split->replaced = list_append_unique_oid(split->replaced, aggref->aggfnoid);
 	split->siblings = list_append_unique_oid(split->siblings, collect);
@@ -882,7 +726,6 @@ static PlannedStmt *
 plan_with_batches(Query *parse, const char *query_string, int cursor_options,
 				  ParamListInfo bound_params)
 {
-	static bool registered = false;
 	PlannedStmt *stmt;
 
 	if (previous_planner_hook)
@@ -893,11 +736,6 @@ plan_with_batches(Query *parse, const char *query_string, int cursor_options,
 		stmt->commandType == CMD_UTILITY || stmt->planTree == NULL)
 		return stmt;
 
-	if (!registered)
-	{
-		CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
-		registered = true;
-	}
 	rewrite_statement(stmt, cursor_options);
 	return stmt;
 }

@@ -37,6 +37,7 @@
 #include "utils/ruleutils.h"
 #include "utils/timestamp.h"
 
+#include "batch_functions.h"
 #include "batch_scan.h"
 #include "compat.h"
 #include "run.h"

@@ -20,19 +20,6 @@
 #include "nodes/extensible.h"
 #include "nodes/plannodes.h"
 
-#include "functions.h"
-
-/* A function of which the calls of many rows can run together. */
-typedef struct BitnetBatchFunction
-{
-	const char *symbol;
-	PGFunction	function;
-	BitnetRowsFunction rows;
-	int			n_contents;		/* arguments that may differ within a batch */
-} BitnetBatchFunction;
-
-extern const BitnetBatchFunction *BitnetFindBatchFunction(PGFunction function);
-
 /*
  * The node in a plan.
  *

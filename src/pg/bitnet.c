@@ -159,17 +159,6 @@ check_connection_option(const char *name, bool for_server)
 }
 
 static void
-check_connection_options(void)
-{
-	check_connection_option("bitnet.model_directory", true);
-	check_connection_option("bitnet.kv_cache_size", true);
-	check_connection_option("bitnet.max_tokens_limit", false);
-	check_connection_option("bitnet.threads", false);
-	check_connection_option("bitnet.kernel", false);
-	check_connection_option("bitnet.shared_engine", false);
-}
-
-static void
 define_settings(void)
 {
 	DefineCustomStringVariable("bitnet.model_directory",
@@ -235,29 +224,49 @@ define_settings(void)
  * be used for the rest of the session.
  */
 static void
-check_parallel_mode(void)
+check_parallel_mode(const char *name)
 {
-	static const char *const names[] = {
-		"bitnet.model_directory", "bitnet.model", "bitnet.max_tokens", "bitnet.max_tokens_limit",
-		"bitnet.threads", "bitnet.kernel", "bitnet.kv_cache_size", "bitnet.shared_engine",
-		"bitnet.enable_batch_scan"
+	if (IsInParallelMode() && compat_find_setting(name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot load library \"bitnet\" during a parallel operation"),
+				 errdetail("Parameter \"%s\" would not take effect.", name),
+				 errhint("Add bitnet to session_preload_libraries, or call bitnet_version() before.")));
+}
+
+/* What may stand in the place of the settings before they are defined. */
+static void
+check_placeholders(void)
+{
+	static const struct
+	{
+		const char *name;
+		GucContext	context;
+	}			settings[] = {
+		{"bitnet.model_directory", PGC_SIGHUP},
+		{"bitnet.kv_cache_size", PGC_SIGHUP},
+		{"bitnet.max_tokens_limit", PGC_SUSET},
+		{"bitnet.threads", PGC_SUSET},
+		{"bitnet.kernel", PGC_SUSET},
+		{"bitnet.shared_engine", PGC_SUSET},
+		{"bitnet.model", PGC_USERSET},
+		{"bitnet.max_tokens", PGC_USERSET},
+		{"bitnet.enable_batch_scan", PGC_USERSET}
 	};
 	int			i;
 
-	for (i = 0; IsInParallelMode() && i < lengthof(names); i++)
-		if (compat_find_setting(names[i]) != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-					 errmsg("cannot load library \"bitnet\" during a parallel operation"),
-					 errdetail("Parameter \"%s\" would not take effect.", names[i]),
-					 errhint("Add bitnet to session_preload_libraries, or call bitnet_version() before.")));
+	for (i = 0; i < lengthof(settings); i++)
+	{
+		if (settings[i].context != PGC_USERSET)
+			check_connection_option(settings[i].name, settings[i].context == PGC_SIGHUP);
+		check_parallel_mode(settings[i].name);
+	}
 }
 
 void
 _PG_init(void)
 {
-	check_connection_options();
-	check_parallel_mode();
+	check_placeholders();
 	define_settings();
 	BitnetInitBatchScan();
 	if (process_shared_preload_libraries_in_progress)
