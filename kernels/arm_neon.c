@@ -106,6 +106,7 @@ const bn_kernels bn_kernels_neon = {
 	.description = "64-bit Arm with Advanced SIMD",
 	.supported = supported,
 	.ternary_gemm = ternary_gemm,
+	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	LANES_MEMBERS
 };
 

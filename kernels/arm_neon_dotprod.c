@@ -90,6 +90,7 @@ const bn_kernels bn_kernels_neon_dotprod = {
 	.description = "64-bit Arm with dot product instructions",
 	.supported = bn_cpu_has_neon_dotprod,
 	.ternary_gemm = ternary_gemm,
+	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	LANES_MEMBERS
 };
 

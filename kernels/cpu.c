@@ -32,6 +32,7 @@
 #define HAS_AVX512VL (1u << 31)
 
 /* the same, ECX */
+#define HAS_AVX512VBMI (1u << 1)
 #define HAS_AVX512VNNI (1u << 11)
 
 /* XCR0: SSE and AVX state; with AVX-512 also opmask and both ZMM parts */
@@ -99,6 +100,12 @@ bn_cpu_has_avx512vnni(void)
 		has_all(cpu.xcr0, STATE_AVX512);
 }
 
+bool
+bn_cpu_has_avx512vbmi(void)
+{
+	return bn_cpu_has_avx512vnni() && has_all(read_cpu().leaf7_ecx, HAS_AVX512VBMI);
+}
+
 #else
 
 bool
@@ -109,6 +116,12 @@ bn_cpu_has_avx2(void)
 
 bool
 bn_cpu_has_avx512vnni(void)
+{
+	return false;
+}
+
+bool
+bn_cpu_has_avx512vbmi(void)
 {
 	return false;
 }

@@ -21,6 +21,9 @@ extern bool bn_cpu_has_avx2(void);
  */
 extern bool bn_cpu_has_avx512vnni(void);
 
+/* The same and VBMI. */
+extern bool bn_cpu_has_avx512vbmi(void);
+
 /* The dot product instructions of Armv8.2. */
 extern bool bn_cpu_has_neon_dotprod(void);
 

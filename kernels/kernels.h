@@ -51,8 +51,20 @@
 #define BN_TILE_BYTES 64
 
 /*
+ * The same in fewer bytes: tiles of 16 rows by 20 columns, five weights to a
+ * byte.  Column c of the tile is in byte c % 4 of the row's four, as one of
+ * the byte's codes t[c / 4].  With n = t[0] + 3 t[1] + 9 t[2] + 27 t[3], the
+ * byte is n + 64 t[4] if n is below 64, else 192 + 3 (n - 64) + t[4].  So most
+ * bytes say t[4] in two bits and the others in a number for a table of 64, and
+ * the rest that are left, 51 of them, have a table of their own.  (Bytes from
+ * 243 on are not made; what they mean follows from the same formula.)
+ */
+#define BN_TILE5_COLS 20
+
+/*
  * Arrays of quantised activations are padded with zeros to a multiple of
- * BN_QUANT_ALIGN values, so that kernels may read whole registers.
+ * BN_QUANT_ALIGN values, and to whole tiles of either kind, so that kernels may
+ * read whole registers.
  */
 #define BN_QUANT_ALIGN 64
 
@@ -72,6 +84,35 @@ static inline size_t
 bn_ternary_bytes(size_t rows, size_t cols)
 {
 	return bn_ternary_groups(rows) * bn_ternary_blocks(cols) * BN_TILE_BYTES;
+}
+
+static inline size_t
+bn_ternary5_blocks(size_t cols)
+{
+	return (cols + BN_TILE5_COLS - 1) / BN_TILE5_COLS;
+}
+
+static inline size_t
+bn_ternary5_bytes(size_t rows, size_t cols)
+{
+	return bn_ternary_groups(rows) * bn_ternary5_blocks(cols) * BN_TILE_BYTES;
+}
+
+/* The byte of five codes 0 .. 2, the first four as n */
+static inline uint8_t
+bn_ternary5_encode(int n, int t4)
+{
+	return (uint8_t) (n < 64 ? n + 64 * t4 : 192 + 3 * (n - 64) + t4);
+}
+
+/* And back */
+static inline void
+bn_ternary5_decode(uint8_t byte, int *n, int *t4)
+{
+	int			low = byte & 63;
+
+	*t4 = byte < 192 ? byte >> 6 : low % 3;
+	*n = byte < 192 ? low : 64 + low / 3;
 }
 
 /*
@@ -96,7 +137,9 @@ bn_int8_bytes(size_t rows, size_t cols)
 static inline size_t
 bn_quant_stride(size_t cols)
 {
-	return (cols + BN_QUANT_ALIGN - 1) / BN_QUANT_ALIGN * BN_QUANT_ALIGN;
+	size_t		whole = bn_ternary5_blocks(cols) * BN_TILE5_COLS;
+
+	return (whole + BN_QUANT_ALIGN - 1) / BN_QUANT_ALIGN * BN_QUANT_ALIGN;
 }
 
 /* What goes with one row of int8 activations. */
@@ -106,11 +149,25 @@ typedef struct bn_quant
 	int32_t		sum;			/* sum of all q of the row */
 } bn_quant;
 
+/*
+ * For each token t < n_tokens and each row r of the groups
+ * [group_begin, group_end), r < rows:
+ *   y[t * ldy + r] = (float) (sum_c w[r][c] q[t][c]) * (info[t].scale * w_scale)
+ * with the sum exact in int32.  w is the whole matrix; q is
+ * [n_tokens, bn_quant_stride(cols)].  Rows outside the groups are not
+ * written.
+ */
+typedef void (*bn_ternary_gemm) (float *y, size_t ldy,
+								 const uint8_t *w, int rows, int cols, float w_scale,
+								 int group_begin, int group_end,
+								 const int8_t *q, const bn_quant *info, int n_tokens);
+
 typedef struct bn_kernels
 {
 	const char *name;
 	const char *description;
 	bool		(*supported) (void);	/* by this CPU and this system */
+	bool		prefers_five;	/* reads ternary matrices faster with five weights to a byte */
 
 	/*
 	 * q[i] = x[i] * s rounded half to even and limited to -128 .. 127, with
@@ -120,18 +177,8 @@ typedef struct bn_kernels
 	 */
 	void		(*quantize) (int8_t *q, bn_quant *info, const float *x, int n);
 
-	/*
-	 * For each token t < n_tokens and each row r of the groups
-	 * [group_begin, group_end), r < rows:
-	 *   y[t * ldy + r] = (float) (sum_c w[r][c] q[t][c]) * (info[t].scale * w_scale)
-	 * with the sum exact in int32.  w is the whole matrix; q is
-	 * [n_tokens, bn_quant_stride(cols)].  Rows outside the groups are not
-	 * written.
-	 */
-	void		(*ternary_gemm) (float *y, size_t ldy,
-								 const uint8_t *w, int rows, int cols, float w_scale,
-								 int group_begin, int group_end,
-								 const int8_t *q, const bn_quant *info, int n_tokens);
+	bn_ternary_gemm ternary_gemm;
+	bn_ternary_gemm ternary5_gemm;	/* of a matrix with five weights to a byte */
 
 	/*
 	 * For each token t < n_tokens and each row r of the groups

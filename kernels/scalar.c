@@ -223,6 +223,48 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 }
 
 static int32_t
+ternary5_dot(const uint8_t *w, size_t n_blocks, int row, const int8_t *q, int cols)
+{
+	static const int powers[4] = {1, 3, 9, 27};
+	const uint8_t *group = w + (size_t) (row / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
+	int32_t		sum = 0;
+
+	for (int c = 0; c < cols; c++)
+	{
+		const uint8_t *tile = group + (size_t) (c / BN_TILE5_COLS) * BN_TILE_BYTES;
+		int			place = c % BN_TILE5_COLS / 4;
+		int			n;
+		int			code;
+
+		bn_ternary5_decode(tile[4 * (row % BN_TILE_ROWS) + c % 4], &n, &code);
+		if (place < 3)
+			code = n / powers[place] % 3;
+		else if (place == 3)
+			code = n / powers[3];
+		sum += (code - 1) * q[c];
+	}
+	return sum;
+}
+
+void
+bn_scalar_ternary5_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w_scale,
+						int group_begin, int group_end,
+						const int8_t *q, const bn_quant *info, int n_tokens)
+{
+	size_t		n_blocks = bn_ternary5_blocks((size_t) cols);
+	size_t		ldq = bn_quant_stride((size_t) cols);
+	int			row_end = group_end * BN_TILE_ROWS < rows ? group_end * BN_TILE_ROWS : rows;
+
+	for (int t = 0; t < n_tokens; t++)
+	{
+		float		scale = info[t].scale * w_scale;
+
+		for (int r = group_begin * BN_TILE_ROWS; r < row_end; r++)
+			y[t * ldy + r] = (float) ternary5_dot(w, n_blocks, r, q + t * ldq, cols) * scale;
+	}
+}
+
+static int32_t
 int8_dot(const int8_t *w, size_t n_blocks, int row, const int8_t *high, const int8_t *low, int cols)
 {
 	const int8_t *group = w + (size_t) (row / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
@@ -431,6 +473,7 @@ const bn_kernels bn_kernels_scalar = {
 	.supported = supported,
 	.quantize = quantize,
 	.ternary_gemm = ternary_gemm,
+	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	.int8_gemm = int8_gemm,
 	.int8_loss = int8_loss,
 	.rms_norm = rms_norm,

@@ -22,6 +22,7 @@
 
 const bn_kernels *const bn_kernels_list[] = {
 #if defined(__x86_64__)
+	&bn_kernels_avx512vbmi,
 	&bn_kernels_avx512vnni,
 	&bn_kernels_avx2,
 #endif

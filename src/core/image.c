@@ -21,7 +21,7 @@
 size_t
 bn_image_scratch_size(void)
 {
-	return BN_IMAGE_ALIGN + BN_PACK_CHUNK + BN_MAX_DIM + BN_SCREEN_SCRATCH;
+	return BN_IMAGE_ALIGN + BN_PACK_CHUNK + BN_MAX_DIM + BN_PACK_ROW + BN_SCREEN_SCRATCH;
 }
 
 /* The place of a tensor of the file in the image, or NULL if it has none. */
@@ -43,7 +43,7 @@ find_place(bn_image_header *h, bn_tensor *layers, const char *name)
 }
 
 bn_status
-bn_image_build(const bn_gguf *g, bn_screen_choice screen, void *image, uint64_t size,
+bn_image_build(const bn_gguf *g, bn_image_options options, void *image, uint64_t size,
 			   void *scratch, const bn_hooks *hooks, bn_error *err)
 {
 	bn_image_header *h = image;
@@ -60,7 +60,7 @@ bn_image_build(const bn_gguf *g, bn_screen_choice screen, void *image, uint64_t 
 	memset(&plan, 0, sizeof(plan));
 	BN_TRY(bn_plan_config(g, &plan, err));
 	BN_TRY(bn_vocab_size(g, plan.config.vocab_size, true, &vocab_bytes, err));
-	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, screen, NULL, err));
+	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, options, NULL, err));
 	if (plan.size != size)
 		return bn_fail(err, BN_ERR_NOSPACE, BN_NO_OFFSET,
 					   "the image takes %lu bytes, not %lu", plan.size, size);
@@ -68,7 +68,7 @@ bn_image_build(const bn_gguf *g, bn_screen_choice screen, void *image, uint64_t 
 	/* the magic comes last: what is not complete is not an image */
 	memset(h->magic, 0, sizeof(h->magic));
 	layers = (bn_tensor *) ((uint8_t *) image + plan.layers_offset);
-	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, screen, layers, err));
+	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, options, layers, err));
 	plan.abi = BN_IMAGE_ABI;
 	plan.endian = ENDIAN_MARK;
 	plan.source_size = g->source.size;
@@ -82,8 +82,9 @@ bn_image_build(const bn_gguf *g, bn_screen_choice screen, void *image, uint64_t 
 	packer.hooks = hooks;
 	packer.image = image;
 	packer.chunk = base;
-	packer.codes = base + BN_PACK_CHUNK;
-	bn_checksum_init(&packer.checksum);
+	packer.codes = packer.chunk + BN_PACK_CHUNK;
+	packer.row = packer.codes + BN_MAX_DIM;
+	bn_packer_init(&packer);
 	for (i = 0; i < g->n_tensors; i++)
 		packer.total += g->tensors[i].bytes;
 	for (i = 0; i < g->n_tensors; i++)
@@ -94,7 +95,7 @@ bn_image_build(const bn_gguf *g, bn_screen_choice screen, void *image, uint64_t 
 	}
 	if (h->config.tied_head)
 		h->output = h->token_embd;
-	BN_TRY(bn_screen_build(h, packer.codes + BN_MAX_DIM, hooks, err));
+	BN_TRY(bn_screen_build(h, packer.row + BN_PACK_ROW, hooks, err));
 	h->source_checksum = bn_checksum_finish(&packer.checksum);
 	memcpy(h->magic, BN_IMAGE_MAGIC, sizeof(h->magic));
 	return BN_OK;
@@ -161,6 +162,12 @@ check_tensor(const bn_image_header *h, const bn_tensor *t, int32_t rows, int32_t
 	return BN_OK;
 }
 
+static bool
+is_ternary(const bn_tensor *t)
+{
+	return t->type == BN_TENSOR_TERNARY || t->type == BN_TENSOR_TERNARY5;
+}
+
 static bn_status
 check_layers(const bn_image_header *h, const bn_tensor *layers, bn_error *err)
 {
@@ -173,7 +180,7 @@ check_layers(const bn_image_header *h, const bn_tensor *layers, bn_error *err)
 		int32_t		rows;
 		int32_t		cols;
 
-		if (t->type != (bn_role_is_norm(role) ? BN_TENSOR_F32 : BN_TENSOR_TERNARY))
+		if (bn_role_is_norm(role) ? t->type != BN_TENSOR_F32 : !is_ternary(t))
 			return damaged(err, "type of a tensor");
 		if (!(t->scale >= 0 && t->scale <= FLT_MAX))
 			return damaged(err, "scale of a tensor");
@@ -192,7 +199,7 @@ check_ends(const bn_image_header *h, bn_error *err)
 {
 	const bn_config *c = &h->config;
 
-	if (h->token_embd.type == BN_TENSOR_TERNARY || h->output.type == BN_TENSOR_TERNARY ||
+	if (is_ternary(&h->token_embd) || is_ternary(&h->output) ||
 		h->output_norm.type != BN_TENSOR_F32)
 		return damaged(err, "type of a tensor");
 	BN_TRY(check_tensor(h, &h->token_embd, c->vocab_size, c->d_model, err));

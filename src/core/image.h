@@ -27,7 +27,7 @@
 #include "gguf.h"
 
 #define BN_IMAGE_MAGIC "BNIMAGE"	/* 8 bytes with the terminator */
-#define BN_IMAGE_ABI 2			/* any change of layout counts up */
+#define BN_IMAGE_ABI 3			/* any change of layout counts up */
 #define BN_IMAGE_ALIGN 64
 #define BN_IMAGE_BIG_ALIGN (2u * 1024 * 1024)
 
@@ -83,7 +83,8 @@ typedef enum bn_tensor_type
 	BN_TENSOR_Q8_0,				/* ggml blocks, row by row, as in the file */
 	BN_TENSOR_Q6_K,
 	BN_TENSOR_Q4_0,
-	BN_TENSOR_INT8				/* kernel layout, a scale per row: only the screen */
+	BN_TENSOR_INT8,				/* kernel layout, a scale per row: only the screen */
+	BN_TENSOR_TERNARY5			/* as BN_TENSOR_TERNARY, with five weights to a byte */
 } bn_tensor_type;
 
 typedef struct bn_tensor
@@ -160,12 +161,19 @@ typedef enum bn_screen_choice
 	BN_SCREEN_NEVER
 } bn_screen_choice;
 
+/* What depends on the machine and not on the model; results do not depend on it. */
+typedef struct bn_image_options
+{
+	bn_screen_choice screen;
+	bool		five;			/* ternary weights five to a byte, see bn_kernels.prefers_five */
+} bn_image_options;
+
 /*
  * Checks the model described by the file (architecture, dimensions, tensors
  * present and of the right shape and type, vocabulary) without reading tensor
  * data, and says how large its image is.
  */
-extern bn_status bn_image_size(const bn_gguf *g, bn_screen_choice screen, uint64_t *size,
+extern bn_status bn_image_size(const bn_gguf *g, bn_image_options options, uint64_t *size,
 							   bn_error *err);
 
 /* Scratch memory that bn_image_build needs. */
@@ -176,7 +184,7 @@ extern size_t bn_image_scratch_size(void);
  * image[0 .. size), which must be 64-byte aligned.  Checks every value:
  * I2_S codes, scales, norms and embeddings finite.
  */
-extern bn_status bn_image_build(const bn_gguf *g, bn_screen_choice screen,
+extern bn_status bn_image_build(const bn_gguf *g, bn_image_options options,
 								void *image, uint64_t size, void *scratch, const bn_hooks *hooks, bn_error *err);
 
 /*
@@ -185,6 +193,9 @@ extern bn_status bn_image_build(const bn_gguf *g, bn_screen_choice screen,
  * Does not read the weights.
  */
 extern bn_status bn_image_check(const void *image, uint64_t size, bn_error *err);
+
+/* How many ternary weights the model has. */
+extern int64_t bn_ternary_weights(const bn_config *config);
 
 /*
  * Streaming checksum of the source's tensor data, in the order of the file.

@@ -80,11 +80,31 @@ bn_role_shape(const bn_config *config, bn_layer_role role, int32_t *rows, int32_
 	}
 }
 
+int64_t
+bn_ternary_weights(const bn_config *config)
+{
+	int64_t		n = 0;
+	int			role;
+
+	for (role = 0; role < BN_LAYER_ROLES; role++)
+	{
+		int32_t		rows;
+		int32_t		cols;
+
+		bn_role_shape(config, (bn_layer_role) role, &rows, &cols);
+		if (!bn_role_is_norm((bn_layer_role) role))
+			n += (int64_t) rows * cols;
+	}
+	return n * config->n_layers;
+}
+
 uint64_t
 bn_tensor_image_bytes(int32_t type, int32_t rows, int32_t cols)
 {
 	if (type == BN_TENSOR_TERNARY)
 		return bn_ternary_bytes((size_t) rows, (size_t) cols);
+	if (type == BN_TENSOR_TERNARY5)
+		return bn_ternary5_bytes((size_t) rows, (size_t) cols);
 	return (uint64_t) rows * bn_tensor_row_bytes(type, cols);
 }
 
@@ -423,7 +443,7 @@ plan_norm(const bn_gguf *g, const char *name, int32_t cols, bn_tensor *tensor,
 }
 
 static bn_status
-plan_linear(const bn_gguf *g, const char *name, int32_t rows, int32_t cols,
+plan_linear(const bn_gguf *g, const char *name, int32_t rows, int32_t cols, bool five,
 			bn_tensor *tensor, uint64_t *end, bn_error *err)
 {
 	const bn_gguf_tensor *t;
@@ -436,7 +456,7 @@ plan_linear(const bn_gguf *g, const char *name, int32_t rows, int32_t cols,
 				"the weights \"%s\" are not ternary: type I2_S is needed", name);
 		return bn_hint(err, BN_ERR_UNSUPPORTED, "Download the I2_S file of the model.");
 	}
-	place(tensor, BN_TENSOR_TERNARY, rows, cols, end);
+	place(tensor, five ? BN_TENSOR_TERNARY5 : BN_TENSOR_TERNARY, rows, cols, end);
 	return BN_OK;
 }
 
@@ -523,8 +543,8 @@ refuse_extra_tensors(const bn_gguf *g, int32_t n_layers, bn_error *err)
 }
 
 static bn_status
-plan_layer(const bn_gguf *g, const bn_config *c, int32_t layer, bn_tensor *tensors,
-		   uint64_t *end, bn_error *err)
+plan_layer(const bn_gguf *g, const bn_config *c, int32_t layer, bool five,
+		   bn_tensor *tensors, uint64_t *end, bn_error *err)
 {
 	int			i;
 
@@ -540,7 +560,8 @@ plan_layer(const bn_gguf *g, const bn_config *c, int32_t layer, bn_tensor *tenso
 		if (bn_role_is_norm(role))
 			BN_TRY(plan_norm(g, name, cols, &tensors[i], &end[SECTION_NORMS], err));
 		else
-			BN_TRY(plan_linear(g, name, rows, cols, &tensors[i], &end[SECTION_TERNARY], err));
+			BN_TRY(plan_linear(g, name, rows, cols, five, &tensors[i], &end[SECTION_TERNARY],
+							   err));
 	}
 	return BN_OK;
 }
@@ -575,7 +596,7 @@ plan_screen(bn_image_header *h, uint64_t alignment)
 
 bn_status
 bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
-				bn_screen_choice screen, bn_tensor *layers, bn_error *err)
+				bn_image_options options, bn_tensor *layers, bn_error *err)
 {
 	bn_config  *c = &h->config;
 	uint64_t	end[N_SECTIONS] = {0, 0, 0};
@@ -589,7 +610,8 @@ bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
 	BN_TRY(plan_norm(g, "output_norm.weight", c->d_model, &h->output_norm,
 					 &end[SECTION_NORMS], err));
 	for (i = 0; i < c->n_layers; i++)
-		BN_TRY(plan_layer(g, c, i, layers ? layers + i * BN_LAYER_ROLES : scratch, end, err));
+		BN_TRY(plan_layer(g, c, i, options.five, layers ? layers + i * BN_LAYER_ROLES : scratch,
+						  end, err));
 	BN_TRY(plan_dense(g, "token_embd.weight", c, &h->token_embd, &end[SECTION_DENSE], err));
 	c->tied_head = bn_gguf_find_tensor(g, "output.weight") == NULL;
 	if (c->tied_head)
@@ -616,7 +638,7 @@ bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
 	h->token_embd.offset += base[SECTION_DENSE];
 	h->output.offset += base[SECTION_DENSE];
 	memset(&h->screen, 0, sizeof(h->screen));
-	if (wants_screen(h, screen))
+	if (wants_screen(h, options.screen))
 		plan_screen(h, alignment);
 	for (i = 0; layers && i < c->n_layers * BN_LAYER_ROLES; i++)
 		layers[i].offset += base[bn_role_is_norm((bn_layer_role) (i % BN_LAYER_ROLES)) ?
@@ -625,7 +647,7 @@ bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
 }
 
 bn_status
-bn_image_size(const bn_gguf *g, bn_screen_choice screen, uint64_t *size, bn_error *err)
+bn_image_size(const bn_gguf *g, bn_image_options options, uint64_t *size, bn_error *err)
 {
 	bn_image_header h;
 	uint64_t	vocab_bytes;
@@ -634,9 +656,9 @@ bn_image_size(const bn_gguf *g, bn_screen_choice screen, uint64_t *size, bn_erro
 	BN_TRY(bn_plan_config(g, &h, err));
 
 	/* tensors first: what is wrong with them is quicker found */
-	BN_TRY(bn_plan_tensors(g, &h, 0, screen, NULL, err));
+	BN_TRY(bn_plan_tensors(g, &h, 0, options, NULL, err));
 	BN_TRY(bn_vocab_size(g, h.config.vocab_size, true, &vocab_bytes, err));
-	BN_TRY(bn_plan_tensors(g, &h, vocab_bytes, screen, NULL, err));
+	BN_TRY(bn_plan_tensors(g, &h, vocab_bytes, options, NULL, err));
 	*size = h.size;
 	return BN_OK;
 }

@@ -52,7 +52,7 @@ extern bn_status bn_plan_config(const bn_gguf *g, bn_image_header *h, bn_error *
  * [BN_LAYER_ROLES].  Ternary scales are set to 1 until the data is read.
  */
 extern bn_status bn_plan_tensors(const bn_gguf *g, bn_image_header *h,
-								 uint64_t vocab_bytes, bn_screen_choice screen,
+								 uint64_t vocab_bytes, bn_image_options options,
 								 bn_tensor *layers, bn_error *err);
 
 /* Scratch memory for bn_screen_build, 64-byte aligned. */
@@ -70,6 +70,8 @@ typedef struct bn_packer
 	uint8_t    *image;
 	uint8_t    *chunk;			/* [BN_PACK_CHUNK], 64-byte aligned */
 	uint8_t    *codes;			/* [BN_MAX_DIM] */
+	uint8_t    *row;			/* [BN_PACK_ROW] */
+	uint8_t		five[1024];		/* the byte of five codes of two bits each */
 	bn_checksum checksum;
 	uint64_t	done;			/* bytes of tensor data read so far */
 	uint64_t	total;
@@ -80,6 +82,12 @@ typedef struct bn_packer
  * any row length.
  */
 #define BN_PACK_CHUNK (128 * (BN_MAX_DIM / 4))
+
+/* One row with four weights to a byte, and what is read beyond its end. */
+#define BN_PACK_ROW (BN_MAX_DIM / 4 + 64)
+
+/* Fills what does not depend on the file; the rest must be zero, and set by the caller. */
+extern void bn_packer_init(bn_packer *p);
 
 /*
  * Reads, checks and packs the data of one tensor of the file into its place in

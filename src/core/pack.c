@@ -22,6 +22,9 @@
 
 /* A code of two bits set to 1, that is to zero, four times */
 #define ZERO_CODES 0x55
+
+/* Five codes that are 1 in a byte; see kernels.h */
+#define ZERO_FIVE (40 + 64)
 #define ZERO_CODES_64 UINT64_C(0x5555555555555555)
 
 /*
@@ -300,8 +303,8 @@ transpose_fields(uint64_t x[4])
 }
 
 /*
- * Packs one row of whole I2_S blocks; tiles points to the row's four bytes in
- * the first tile of its group.
+ * One row of whole I2_S blocks, as a row's four bytes of one tile after the
+ * other.
  *
  * A block has 128 columns in 32 bytes: column j is in byte j % 32, and the
  * highest two bits are the first 32 columns.  A tile wants 16 columns: column
@@ -313,7 +316,7 @@ transpose_fields(uint64_t x[4])
  * Returns in *bad a bit for every code 3, and in *used one for every code but 1.
  */
 static void
-pack_i2s_row(uint8_t *tiles, const uint8_t *src, size_t n_blocks,
+pack_i2s_row(uint8_t *out, const uint8_t *src, size_t n_blocks,
 			 uint64_t *bad, uint64_t *used)
 {
 	uint64_t	all_bad = 0;
@@ -321,7 +324,7 @@ pack_i2s_row(uint8_t *tiles, const uint8_t *src, size_t n_blocks,
 	size_t		b;
 	int			i;
 
-	for (b = 0; b < n_blocks; b++, src += I2S_BLOCK_BYTES, tiles += 8 * BN_TILE_BYTES)
+	for (b = 0; b < n_blocks; b++, src += I2S_BLOCK_BYTES, out += I2S_BLOCK_BYTES)
 	{
 		uint64_t	x[4];
 
@@ -338,49 +341,107 @@ pack_i2s_row(uint8_t *tiles, const uint8_t *src, size_t n_blocks,
 			uint32_t	low = (uint32_t) x[3 - i];
 			uint32_t	high = (uint32_t) (x[3 - i] >> 32);
 
-			memcpy(tiles + 2 * i * BN_TILE_BYTES, &low, 4);
-			memcpy(tiles + (2 * i + 1) * BN_TILE_BYTES, &high, 4);
+			memcpy(out + 8 * i, &low, 4);
+			memcpy(out + 8 * i + 4, &high, 4);
 		}
 	}
 	*bad |= all_bad & ZERO_CODES_64;
 	*used |= all_used;
 }
 
-/* Packs one row of cols codes; the codes after them, up to a multiple of 16, are 1. */
+/* The same of cols codes; the codes after them, up to a multiple of 16, are 1. */
 static void
-pack_code_row(uint8_t *tiles, const uint8_t *codes, size_t cols)
+pack_code_row(uint8_t *out, const uint8_t *codes, size_t cols)
 {
 	size_t		c;
 
-	for (c = 0; c < cols; c += BN_TILE_COLS, tiles += BN_TILE_BYTES)
+	for (c = 0; c < cols; c += BN_TILE_COLS, out += 4)
 	{
 		uint32_t	word = bn_load_u32(codes + c) | bn_load_u32(codes + c + 4) << 2 |
 			bn_load_u32(codes + c + 8) << 4 | bn_load_u32(codes + c + 12) << 6;
 
-		memcpy(tiles, &word, 4);
+		memcpy(out, &word, 4);
 	}
 }
 
-/* Where a row's bytes begin in the packed matrix */
-static uint8_t *
-row_tiles(const bn_packer *p, const bn_tensor *dst, size_t row)
+void
+bn_packer_init(bn_packer *p)
 {
-	size_t		group_bytes = bn_ternary_blocks((size_t) dst->cols) * BN_TILE_BYTES;
+	int			i;
 
-	return p->image + dst->offset + row / BN_TILE_ROWS * group_bytes + 4 * (row % BN_TILE_ROWS);
+	bn_checksum_init(&p->checksum);
+	for (i = 0; i < 1024; i++)
+		p->five[i] = bn_ternary5_encode((i & 3) + 3 * (i >> 2 & 3) + 9 * (i >> 4 & 3) + 27 * (i >> 6 & 3),
+									  i >> 8);
 }
 
-/* Rows that fill up the last group, and columns that fill up the last block, are zero. */
+/*
+ * Puts a row into its tiles with five weights to a byte.  Of the row's four
+ * bytes of each tile, each is a sequence of codes of its own, of which five
+ * bytes make the bytes of four tiles.
+ */
+static void
+put_five_row(uint8_t *tiles, const uint8_t *row, size_t n_tiles, const uint8_t table[1024])
+{
+	size_t		t;
+	size_t		i;
+	int			lane;
+
+	for (t = 0; t < n_tiles; t += 4, row += 20)
+	{
+		uint8_t		out[4][4];
+
+		for (lane = 0; lane < 4; lane++)
+		{
+			uint64_t	codes = row[lane] | (uint64_t) row[4 + lane] << 8 |
+				(uint64_t) row[8 + lane] << 16 | (uint64_t) row[12 + lane] << 24 |
+				(uint64_t) row[16 + lane] << 32;
+
+			for (i = 0; i < 4; i++)
+				out[i][lane] = table[codes >> 10 * i & 1023];
+		}
+		for (i = 0; i < 4 && t + i < n_tiles; i++)
+			memcpy(tiles + (t + i) * BN_TILE_BYTES, out[i], 4);
+	}
+}
+
+static size_t
+tiles_of_row(const bn_tensor *dst)
+{
+	return dst->type == BN_TENSOR_TERNARY5 ? bn_ternary5_blocks((size_t) dst->cols) :
+		bn_ternary_blocks((size_t) dst->cols);
+}
+
+/* Puts p->row into the packed matrix as row number "row". */
+static void
+put_row(const bn_packer *p, const bn_tensor *dst, size_t row)
+{
+	size_t		n_tiles = tiles_of_row(dst);
+	uint8_t    *tiles = p->image + dst->offset + row / BN_TILE_ROWS * n_tiles * BN_TILE_BYTES +
+		4 * (row % BN_TILE_ROWS);
+	size_t		t;
+
+	if (dst->type == BN_TENSOR_TERNARY5)
+		put_five_row(tiles, p->row, n_tiles, p->five);
+	else
+		for (t = 0; t < n_tiles; t++)
+			memcpy(tiles + t * BN_TILE_BYTES, p->row + 4 * t, 4);
+}
+
+/* Rows that fill up the last group, and columns that fill up the last tiles, are zero. */
 static void
 clear_padding(const bn_packer *p, const bn_tensor *dst)
 {
-	size_t		group_bytes = bn_ternary_blocks((size_t) dst->cols) * BN_TILE_BYTES;
+	size_t		group_bytes = tiles_of_row(dst) * BN_TILE_BYTES;
+	size_t		row_bytes = bn_ternary_blocks((size_t) dst->cols) * 4;
 	size_t		i;
 
 	if (dst->rows % BN_TILE_ROWS != 0)
-		memset(p->image + dst->offset + dst->bytes - group_bytes, ZERO_CODES, group_bytes);
+		memset(p->image + dst->offset + dst->bytes - group_bytes,
+			   dst->type == BN_TENSOR_TERNARY5 ? ZERO_FIVE : ZERO_CODES, group_bytes);
 	for (i = (size_t) dst->cols; i % BN_TILE_COLS != 0; i++)
 		p->codes[i] = 1;
+	memset(p->row + row_bytes, ZERO_CODES, BN_PACK_ROW - row_bytes);
 }
 
 /*
@@ -404,20 +465,19 @@ pack_i2s_rows(bn_packer *p, const bn_tensor *dst, size_t first, size_t n,
 
 	for (row = 0; row < n; row++)
 	{
-		uint8_t    *tiles = row_tiles(p, dst, first + row);
-
 		if (cols % 128 == 0)
+			pack_i2s_row(p->row, data + row * (cols / 4), cols / 128, bad, used);
+		else
 		{
-			pack_i2s_row(tiles, data + row * (cols / 4), cols / 128, bad, used);
-			continue;
+			for (c = 0; c < cols; c++)
+			{
+				p->codes[c] = i2s_code(data, row * cols + c);
+				*bad |= p->codes[c] == 3;
+				*used |= p->codes[c] != 1;
+			}
+			pack_code_row(p->row, p->codes, cols);
 		}
-		for (c = 0; c < cols; c++)
-		{
-			p->codes[c] = i2s_code(data, row * cols + c);
-			*bad |= p->codes[c] == 3;
-			*used |= p->codes[c] != 1;
-		}
-		pack_code_row(tiles, p->codes, cols);
+		put_row(p, dst, first + row);
 	}
 }
 
@@ -541,7 +601,8 @@ pack_floats(bn_packer *p, const bn_gguf_tensor *src, bn_tensor *dst, bn_error *e
 						src->name, (uint64_t) ((row + i) * cols + fit));
 				return bn_hint(err, BN_ERR_UNSUPPORTED, "Download the I2_S file of the model.");
 			}
-			pack_code_row(row_tiles(p, dst, row + i), p->codes, cols);
+			pack_code_row(p->row, p->codes, cols);
+			put_row(p, dst, row + i);
 		}
 		offset += n * cols * value_bytes;
 	}
@@ -575,7 +636,7 @@ bn_pack_tensor(bn_packer *p, const bn_gguf_tensor *src, bn_tensor *dst, bn_error
 {
 	if (!dst)
 		return skip_tensor(p, src, err);
-	if (dst->type == BN_TENSOR_TERNARY)
+	if (dst->type == BN_TENSOR_TERNARY || dst->type == BN_TENSOR_TERNARY5)
 		return src->type == BN_GGML_I2_S ? pack_i2s(p, src, dst, err) :
 			pack_floats(p, src, dst, err);
 

@@ -255,6 +255,8 @@ multiply(void *arg, int begin, int end, int thread)
 	for (i = 0; i < job->n_matrices; i++)
 	{
 		const bn_tensor *w = job->m[i].w;
+		bn_ternary_gemm gemm = w->type == BN_TENSOR_TERNARY5 ? e->kernels->ternary5_gemm :
+			e->kernels->ternary_gemm;
 		int			n_groups = (int) bn_ternary_groups((size_t) w->rows);
 		int			from = begin > first ? begin - first : 0;
 		int			to = end - first < n_groups ? end - first : n_groups;
@@ -264,10 +266,10 @@ multiply(void *arg, int begin, int end, int thread)
 		if (most < GEMM_GRAIN)
 			most = GEMM_GRAIN;
 		for (; from < to && !bn_engine_stopping(e, thread); from += most)
-			e->kernels->ternary_gemm(job->m[i].y, (size_t) w->rows,
-									 bn_tensor_data(e->model, w), w->rows, w->cols, w->scale,
-									 from, to - from > most ? from + most : to,
-									 e->quantized, e->quant, e->n_entries);
+			gemm(job->m[i].y, (size_t) w->rows,
+				 bn_tensor_data(e->model, w), w->rows, w->cols, w->scale,
+				 from, to - from > most ? from + most : to,
+				 e->quantized, e->quant, e->n_entries);
 		first += n_groups;
 	}
 }
@@ -367,9 +369,7 @@ static int
 useful_threads(const bn_engine *e)
 {
 	const bn_image_header *h = e->model->header;
-	int64_t		n_weights = (int64_t) (h->weights_bytes / BN_TILE_BYTES) *
-		BN_TILE_ROWS * BN_TILE_COLS;
-	int64_t		work = e->n_entries * n_weights;
+	int64_t		work = e->n_entries * bn_ternary_weights(&h->config);
 	int			t;
 
 	for (t = 0; t < e->n_entries; t++)

@@ -28,6 +28,7 @@
 #include "loader.h"
 
 #include "../core/readahead.h"
+#include "../../kernels/kernels.h"
 
 /* The most that is asked of the system in one call */
 #define READ_CHUNK ((size_t) 4 * 1024 * 1024)
@@ -245,6 +246,7 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	FileReader *reader = source->ctx;
 	LoadProgress progress = {name, GetCurrentTimestamp(), 0};
 	bn_hooks	hooks = {should_stop, report_progress, &progress};
+	bn_image_options options = {BN_SCREEN_AUTO, BitnetKernels(bitnet_kernel)->prefers_five};
 	bn_gguf		gguf;
 	size_t		scratch_size;
 	void	   *scratch;
@@ -255,7 +257,7 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	BN_TRY(bn_gguf_scratch_size(source, &scratch_size, err));
 	scratch = MemoryContextAllocExtended(CurrentMemoryContext, scratch_size, MCXT_ALLOC_HUGE);
 	BN_TRY(bn_gguf_open(&gguf, source, scratch, scratch_size, &hooks, err));
-	BN_TRY(bn_image_size(&gguf, BN_SCREEN_AUTO, &image->size, err));
+	BN_TRY(bn_image_size(&gguf, options, &image->size, err));
 
 	image->segment = create_segment(name, add_size(image->size, IMAGE_ALIGN));
 	address = dsm_segment_address(image->segment);
@@ -269,7 +271,7 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	reader->ahead = bn_readahead_start(room, read_in_thread, reader,
 									   gguf.tensors[gguf.tensor_order[0]].offset, source->size,
 									   address + image->offset, image->size);
-	status = bn_image_build(&gguf, BN_SCREEN_AUTO, address + image->offset, image->size,
+	status = bn_image_build(&gguf, options, address + image->offset, image->size,
 							scratch, &hooks, err);
 	if (reader->ahead)
 		bn_readahead_stop(reader->ahead);

@@ -116,6 +116,9 @@ make_setups(bench *b)
 		setup	   *s = &b->setups[i];
 
 		s->kernels = kernels[i / n_threads];
+		s->image = s->kernels->prefers_five != kernels[0]->prefers_five;
+		if (s->image >= b->n_models)
+			b->n_models = s->image + 1;
 		s->n_threads = i % n_threads + 1;
 		s->has_series = b->options.series && (s->n_threads == 1 || s->n_threads == n_threads);
 	}
@@ -126,13 +129,16 @@ main(int argc, char **argv)
 {
 	static bench b;
 	FILE	   *csv = NULL;
+	int			i;
 
 	b.options = parse_options(argc, argv);
 	make_setups(&b);
 	if (b.options.csv_file && !(csv = fopen(b.options.csv_file, "w")))
 		die("could not write the CSV file", NULL);
-	b.load = load_model(b.options.file, &b.model);
-	make_plan(&b.plan, b.model.config->context_length, b.options.series);
+	for (i = 0; i < b.n_models; i++)
+		b.loads[i] = load_model(b.options.file, (i == 0) == b.setups[0].kernels->prefers_five,
+								&b.models[i]);
+	make_plan(&b.plan, b.models[0].config->context_length, b.options.series);
 	print_model(&b);
 	measure_rounds(&b);
 	print_report(&b);

@@ -74,7 +74,7 @@ extern void die(const char *what, const bn_error *err);
 
 /* Memory as the server has it: shared, zeroed, with all its pages or with those that are used. */
 extern void *allocate(size_t size, bool with_pages);
-extern load_report load_model(const char *file, bn_model *model);
+extern load_report load_model(const char *file, bool five, bn_model *model);
 
 /* What a decoded token reads of the head, without the few rows that pass the screen. */
 extern double head_bytes(const bn_model *model);
@@ -142,6 +142,7 @@ typedef struct figure
 typedef struct setup
 {
 	const bn_kernels *kernels;
+	int			image;			/* of bench.models */
 	int			n_threads;
 	bool		has_series;
 	samples		bandwidth;
@@ -162,8 +163,9 @@ typedef struct work_plan
 typedef struct bench
 {
 	bench_options options;
-	bn_model	model;
-	load_report load;
+	bn_model	models[2];		/* as the first kernels prefer the weights, and the other way */
+	load_report loads[2];
+	int			n_models;
 	work_plan	plan;
 	setup	   *setups;			/* by kernels, then by number of threads */
 	int			n_setups;

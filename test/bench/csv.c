@@ -91,7 +91,7 @@ put_value(FILE *f, const char *series, const char *x, double value, const char *
 static void
 put_model(FILE *f, const bench *b)
 {
-	const bn_config *c = b->model.config;
+	const bn_config *c = b->models[0].config;
 	double		memory[MEMORY_PARTS];
 	int			part;
 
@@ -100,11 +100,11 @@ put_model(FILE *f, const bench *b)
 	put_value(f, "model", "vocabulary", c->vocab_size, "tokens");
 	put_value(f, "model", "context", c->context_length, "tokens");
 	put_value(f, "model", "bytes_per_token",
-			  (double) b->model.header->weights_bytes + head_bytes(&b->model), "bytes");
-	put_value(f, "load", "file", (double) b->load.file_bytes, "bytes");
-	put_value(f, "load", "load", b->load.seconds, "s");
-	put_value(f, "load", "attach", b->load.attach_seconds, "s");
-	measure_memory(&b->model, b->options.threads, memory);
+			  (double) b->models[0].header->weights_bytes + head_bytes(&b->models[0]), "bytes");
+	put_value(f, "load", "file", (double) b->loads[0].file_bytes, "bytes");
+	put_value(f, "load", "load", b->loads[0].seconds, "s");
+	put_value(f, "load", "attach", b->loads[0].attach_seconds, "s");
+	measure_memory(&b->models[0], b->options.threads, memory);
 	for (part = 0; part < MEMORY_PARTS; part++)
 		put_value(f, "memory", memory_names[part], memory[part], "bytes");
 }

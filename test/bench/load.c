@@ -81,12 +81,13 @@ read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 
 /* Opens the file and builds its image, which stays in memory. */
 load_report
-load_model(const char *file, bn_model *model)
+load_model(const char *file, bool five, bn_model *model)
 {
 	load_report report;
 	file_reader reader = {open(file, O_RDONLY), NULL};
 	struct stat st;
 	bn_source	source = {read_file, &reader, 0};
+	bn_image_options options = {BN_SCREEN_AUTO, five};
 	bn_error	err;
 	bn_gguf		gguf;
 	size_t		scratch_size;
@@ -102,14 +103,14 @@ load_model(const char *file, bn_model *model)
 		die(file, &err);
 	scratch = malloc(scratch_size);
 	if (bn_gguf_open(&gguf, &source, scratch, scratch_size, NULL, &err) != BN_OK ||
-		bn_image_size(&gguf, BN_SCREEN_AUTO, &report.image_bytes, &err) != BN_OK)
+		bn_image_size(&gguf, options, &report.image_bytes, &err) != BN_OK)
 		die(file, &err);
 	image = allocate(report.image_bytes, false);
 	room = malloc(bn_readahead_size());
 	reader.ahead = bn_readahead_start(room, read_in_thread, &reader,
 									  gguf.tensors[gguf.tensor_order[0]].offset, source.size,
 									  image, report.image_bytes);
-	if (bn_image_build(&gguf, BN_SCREEN_AUTO, image, report.image_bytes,
+	if (bn_image_build(&gguf, options, image, report.image_bytes,
 					   malloc(bn_image_scratch_size()), NULL, &err) != BN_OK)
 		die(file, &err);
 	if (reader.ahead)

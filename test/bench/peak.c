@@ -69,7 +69,7 @@ peak_fn
 find_peak(const char *kernel)
 {
 #if defined(__x86_64__)
-	if (strcmp(kernel, "avx512vnni") == 0)
+	if (strcmp(kernel, "avx512vnni") == 0 || strcmp(kernel, "avx512vbmi") == 0)
 		return peak_avx512vnni;
 	if (strcmp(kernel, "avx2") == 0)
 		return peak_avx2;

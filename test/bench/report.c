@@ -17,16 +17,20 @@ const char *const part_names[BN_PARTS + 1] = {
 void
 print_model(const bench *b)
 {
-	const bn_image_header *h = b->model.header;
-	const load_report *l = &b->load;
 	int			i;
 
-	printf("load      %.2f s (%.1f MB at %.2f GB/s), image %.1f MB, attach %.0f us\n",
-		   l->seconds, (double) l->file_bytes / 1e6, (double) l->file_bytes / l->seconds / 1e9,
-		   (double) l->image_bytes / 1e6, l->attach_seconds * 1e6);
-	printf("model     %s, %d layers of %d, %d tokens; a decoded token reads %.1f MB of weights and %.1f MB of head\n",
-		   h->architecture, (int) h->config.n_layers, (int) h->config.d_model, (int) h->config.vocab_size,
-		   (double) h->weights_bytes / 1e6, head_bytes(&b->model) / 1e6);
+	for (i = 0; i < b->n_models; i++)
+	{
+		const bn_image_header *h = b->models[i].header;
+		const load_report *l = &b->loads[i];
+
+		printf("load      %.2f s (%.1f MB at %.2f GB/s), image %.1f MB, attach %.0f us\n",
+			   l->seconds, (double) l->file_bytes / 1e6, (double) l->file_bytes / l->seconds / 1e9,
+			   (double) l->image_bytes / 1e6, l->attach_seconds * 1e6);
+		printf("model     %s, %d layers of %d, %d tokens; a decoded token reads %.1f MB of weights and %.1f MB of head\n",
+			   h->architecture, (int) h->config.n_layers, (int) h->config.d_model, (int) h->config.vocab_size,
+			   (double) h->weights_bytes / 1e6, head_bytes(&b->models[i]) / 1e6);
+	}
 	printf("kernel    ");
 	for (i = 0; i < b->n_setups; i += b->options.threads)
 		printf("%s, ", b->setups[i].kernels->name);
@@ -133,7 +137,7 @@ print_memory(const bench *b)
 	double		bytes[MEMORY_PARTS];
 	int			part;
 
-	measure_memory(&b->model, b->options.threads, bytes);
+	measure_memory(&b->models[0], b->options.threads, bytes);
 	printf("\nmemory, MB\n");
 	for (part = 0; part < MEMORY_KV_TOKEN; part++)
 		if (bytes[part] > 0)

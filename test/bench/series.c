@@ -144,7 +144,7 @@ name_work(const work *w, char *name, size_t size)
 /* ---- rounds ---- */
 
 static void
-measure_limits(bench *b, rig *r)
+measure_limits(bench *b, const rig *r)
 {
 	int			i;
 
@@ -152,7 +152,7 @@ measure_limits(bench *b, rig *r)
 	{
 		setup	   *s = &b->setups[i];
 
-		samples_add(&s->bandwidth, measure_bandwidth(&b->model, r->pool, s->n_threads));
+		samples_add(&s->bandwidth, measure_bandwidth(&b->models[s->image], r->pool, s->n_threads));
 		samples_add(&s->peak, measure_peak(s->kernels, r->pool, s->n_threads));
 	}
 }
@@ -174,7 +174,7 @@ note(figure *f, int n_tokens, double seconds, const double *parts)
 }
 
 static void
-measure_work(bench *b, rig *r, int number)
+measure_work(bench *b, rig *rigs, int number)
 {
 	const work *w = &b->plan.works[number];
 	int			i;
@@ -182,6 +182,7 @@ measure_work(bench *b, rig *r, int number)
 	for (i = 0; i < b->n_setups; i++)
 	{
 		setup	   *s = &b->setups[i];
+		rig		   *r = &rigs[s->image];
 		double		seconds;
 
 		if (number >= b->plan.n_table && !s->has_series)
@@ -192,27 +193,28 @@ measure_work(bench *b, rig *r, int number)
 }
 
 static void
-measure_round(bench *b, rig *r)
+measure_round(bench *b, rig *rigs)
 {
 	int			number;
 
 	for (number = 0; number < b->plan.n_works; number++)
 	{
 		if (number == 0 || number == b->plan.n_table)
-			measure_limits(b, r);
-		measure_work(b, r, number);
+			measure_limits(b, &rigs[0]);
+		measure_work(b, rigs, number);
 	}
 }
 
 /* Lets each setup go once over what it will use. */
 static void
-warm_up(bench *b, rig *r)
+warm_up(bench *b, rig *rigs)
 {
 	int			i;
 
 	for (i = 0; i < b->n_setups; i++)
 	{
 		const setup *s = &b->setups[i];
+		rig		   *r = &rigs[s->image];
 
 		rig_run(r, &b->plan.works[find_work(&b->plan, DECODE, 16, 0)], s->kernels, s->n_threads);
 		rig_run(r, &b->plan.works[b->plan.short_prompt], s->kernels, s->n_threads);
@@ -222,7 +224,7 @@ warm_up(bench *b, rig *r)
 void
 measure_rounds(bench *b)
 {
-	rig			r;
+	rig			rigs[2];
 	int			max_batch = 0;
 	int			max_positions = 0;
 	int			i;
@@ -237,12 +239,13 @@ measure_rounds(bench *b)
 		if (n_positions > max_positions)
 			max_positions = n_positions;
 	}
-	rig_init(&r, &b->model, b->setups[0].kernels, b->options.threads, max_batch, max_positions,
-			 b->options.profile);
-	warm_up(b, &r);
+	for (i = 0; i < b->n_models; i++)
+		rig_init(&rigs[i], &b->models[i], b->setups[0].kernels, b->options.threads, max_batch,
+				 max_positions, b->options.profile);
+	warm_up(b, rigs);
 	for (i = 0; i < b->options.rounds; i++)
 	{
-		measure_round(b, &r);
+		measure_round(b, rigs);
 		if (isatty(2))
 			fprintf(stderr, "round %d of %d\r", i + 1, b->options.rounds);
 	}
@@ -253,9 +256,9 @@ measure_rounds(bench *b)
 double
 memory_limit(const bench *b, const setup *s, int position)
 {
-	const bn_config *c = b->model.config;
-	double		cache = (double) bn_kv_page_bytes(c) / BN_PAGE_TOKENS * position;
-	double		bytes = (double) b->model.header->weights_bytes + head_bytes(&b->model) + cache;
+	const bn_model *m = &b->models[s->image];
+	double		cache = (double) bn_kv_page_bytes(m->config) / BN_PAGE_TOKENS * position;
+	double		bytes = (double) m->header->weights_bytes + head_bytes(m) + cache;
 
 	return samples_median(&s->bandwidth) / bytes;
 }
@@ -263,8 +266,8 @@ memory_limit(const bench *b, const setup *s, int position)
 double
 int8_limit(const bench *b, const setup *s, bool with_head)
 {
-	const bn_image_header *h = b->model.header;
-	double		products = (double) h->weights_bytes / BN_TILE_BYTES * BN_TILE_ROWS * BN_TILE_COLS;
+	const bn_image_header *h = b->models[s->image].header;
+	double		products = (double) bn_ternary_weights(&h->config);
 
 	/* activations in front of the screen have two parts of eight bits */
 	if (with_head && h->screen.type != BN_TENSOR_NONE)

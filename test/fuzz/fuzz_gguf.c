@@ -60,16 +60,17 @@ read_values(const bn_gguf *g)
 static void
 build_image(const bn_gguf *g)
 {
+	bn_image_options options = {BN_SCREEN_ALWAYS, g->n_tensors % 2 == 0};
 	uint64_t	size;
 	bn_error	err;
 	void	   *image;
 	void	   *scratch;
 
-	if (bn_image_size(g, BN_SCREEN_ALWAYS, &size, &err) != BN_OK || size > MAX_IMAGE)
+	if (bn_image_size(g, options, &size, &err) != BN_OK || size > MAX_IMAGE)
 		return;
 	image = aligned_alloc(BN_IMAGE_ALIGN, (size + BN_IMAGE_ALIGN - 1) / BN_IMAGE_ALIGN * BN_IMAGE_ALIGN);
 	scratch = malloc(bn_image_scratch_size());
-	if (image && scratch && bn_image_build(g, BN_SCREEN_ALWAYS, image, size, scratch, NULL, &err) == BN_OK)
+	if (image && scratch && bn_image_build(g, options, image, size, scratch, NULL, &err) == BN_OK)
 	{
 		if (bn_image_check(image, size, &err) != BN_OK)
 			abort();			/* what was built must be good */

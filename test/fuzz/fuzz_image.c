@@ -28,7 +28,7 @@ static struct
 }			images[N_IMAGES];
 
 static void
-build(int number, const gw_spec *spec, bn_screen_choice screen)
+build(int number, const gw_spec *spec, bn_image_options options)
 {
 	gw_memory	memory;
 	size_t		size;
@@ -41,9 +41,9 @@ build(int number, const gw_spec *spec, bn_screen_choice screen)
 	require(bn_gguf_scratch_size(&source, &size, NULL) == BN_OK);
 	scratch = malloc(size);
 	require(bn_gguf_open(&g, &source, scratch, size, NULL, NULL) == BN_OK &&
-			bn_image_size(&g, screen, &images[number].size, NULL) == BN_OK);
+			bn_image_size(&g, options, &images[number].size, NULL) == BN_OK);
 	images[number].data = aligned_alloc(BN_IMAGE_ALIGN, images[number].size);
-	require(bn_image_build(&g, screen, images[number].data, images[number].size,
+	require(bn_image_build(&g, options, images[number].data, images[number].size,
 						   image_scratch, NULL, NULL) == BN_OK);
 	free(image_scratch);
 	free(scratch);
@@ -61,10 +61,10 @@ init(void)
 	spec.d_ffn = 64;
 	spec.n_heads = 2;
 	spec.n_kv_heads = 1;
-	build(0, &spec, BN_SCREEN_ALWAYS);
+	build(0, &spec, (bn_image_options) {BN_SCREEN_ALWAYS, false});
 	spec.embd_type = BN_GGML_Q8_0;
 	spec.with_output = true;
-	build(1, &spec, BN_SCREEN_ALWAYS);
+	build(1, &spec, (bn_image_options) {BN_SCREEN_ALWAYS, true});
 	spec.architecture = "bitnet-25";
 	spec.d_model = 48;
 	spec.d_ffn = 40;
@@ -73,7 +73,7 @@ init(void)
 	spec.n_layers = 3;
 	spec.norm_type = BN_GGML_F16;
 	spec.embd_type = BN_GGML_BF16;
-	build(2, &spec, BN_SCREEN_NEVER);
+	build(2, &spec, (bn_image_options) {BN_SCREEN_NEVER, true});
 }
 
 /*

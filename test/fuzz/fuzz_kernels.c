@@ -28,7 +28,7 @@ typedef enum kernel
 {
 	QUANTIZE, TERNARY_GEMM, INT8_GEMM, INT8_LOSS, RMS_NORM, RELU2_GATE, ADD, ROPE_NEOX,
 	F32_TO_F16, F16_TO_F32, BF16_TO_F32, ATTN_SCORES, SOFTMAX, ATTN_VALUES, MATMUL_F16,
-	MATMUL_F32, N_KERNELS
+	MATMUL_F32, TERNARY5_GEMM, N_KERNELS
 } kernel;
 
 /* Whoever adds a kernel to the table adds it here. */
@@ -181,8 +181,10 @@ prepare(call *c, input *in, bool *floats)
 			c->w = finite_floats(n, in);
 			return n * sizeof(float);
 		case TERNARY_GEMM:
+		case TERNARY5_GEMM:
 			c->ldy += (size_t) c->rows;
-			c->w = any_bytes(bn_ternary_bytes((size_t) c->rows, n), in);
+			c->w = any_bytes(c->which == TERNARY_GEMM ? bn_ternary_bytes((size_t) c->rows, n) :
+							 bn_ternary5_bytes((size_t) c->rows, n), in);
 			c->x = padded_rows((size_t) c->n_vectors, n, in);
 			c->token_scale = info = allocate((size_t) c->n_vectors * sizeof(bn_quant));
 			scale = finite_floats((size_t) c->n_vectors, in);
@@ -237,6 +239,10 @@ run(const bn_kernels *k, const call *c, void *y, bn_quant *info)
 		case TERNARY_GEMM:
 			k->ternary_gemm(y, c->ldy, c->w, c->rows, c->n, c->scale, c->begin, c->end,
 							c->x, c->token_scale, c->n_vectors);
+			break;
+		case TERNARY5_GEMM:
+			k->ternary5_gemm(y, c->ldy, c->w, c->rows, c->n, c->scale, c->begin, c->end,
+							 c->x, c->token_scale, c->n_vectors);
 			break;
 		case INT8_GEMM:
 			k->int8_gemm(y, c->ldy, c->w, c->rows, c->n, c->row_scale, c->begin, c->end,
@@ -315,7 +321,7 @@ make_call(const uint8_t *shape)
 		.ldx = shape[5] & 3, .ldy = shape[5] >> 2 & 3, .ldw = shape[5] >> 4 & 3
 	};
 
-	groups = c.which == TERNARY_GEMM || c.which == INT8_GEMM;
+	groups = c.which == TERNARY_GEMM || c.which == TERNARY5_GEMM || c.which == INT8_GEMM;
 	if (c.which == ATTN_SCORES || c.which == ATTN_VALUES)
 		c.n_vectors = 1 + shape[2] % 12;
 	limit = MAX_WORK / (c.rows * c.n_vectors);

@@ -57,8 +57,8 @@ SKIP:
 	  if (POSIX::uname())[4] ne 'x86_64' || !defined $major || $major * 100 + $minor < 702;
 
 	for (
-		[ 'Nehalem', 'scalar', 'scalar', [ 'avx2', 'avx512vnni' ] ],
-		[ 'Haswell', 'avx2', 'avx2, scalar', ['avx512vnni'] ])
+		[ 'Nehalem', 'scalar', 'scalar', [ 'avx2', 'avx512vnni', 'avx512vbmi' ] ],
+		[ 'Haswell', 'avx2', 'avx2, scalar', [ 'avx512vnni', 'avx512vbmi' ] ])
 	{
 		my ($processor, $best, $usable, $missing) = @$_;
 

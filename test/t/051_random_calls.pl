@@ -359,7 +359,7 @@ sub random_settings
 		    chance(0.05) ? pick(random_text(0.3), random_int(), '')
 		  : $type eq 'bool' ? pick('on', 'off')
 		  : $type eq 'integer' ? pick($min, between(1, 4), between(1, 40), chance(0.1) ? $max : 2)
-		  : $name =~ /kernel/ ? pick('auto', 'scalar', 'avx2', 'avx512vnni', 'neon')
+		  : $name =~ /kernel/ ? pick('auto', 'scalar', 'avx2', 'avx512vnni', 'avx512vbmi', 'neon')
 		  : random_model();
 
 		push @set, "SELECT set_config('$name', " . literal("$value") . ', false)';

@@ -20,6 +20,19 @@
 #define MAX_ARGUMENTS 48
 
 static char make_model_path[4096];
+static bool use_five;
+
+void
+model_file_use_five(bool five)
+{
+	use_five = five;
+}
+
+bool
+model_file_uses_five(void)
+{
+	return use_five;
+}
 
 void
 model_file_init(const char *argv0)
@@ -35,6 +48,7 @@ model_file_init(const char *argv0)
 				 length, argv0);
 	else
 		snprintf(make_model_path, sizeof(make_model_path), "build/make_model");
+	use_five = bn_kernels_select(NULL)->prefers_five;
 }
 
 const char *
@@ -107,6 +121,7 @@ static bool
 build_image(model_file *m, file_bytes *file)
 {
 	bn_source	source = {read_memory, file, file->size};
+	bn_image_options options = {BN_SCREEN_ALWAYS, use_five};
 	bn_gguf		gguf;
 	bn_error	err = {0};
 	size_t		scratch_size = 0;
@@ -120,12 +135,12 @@ build_image(model_file *m, file_bytes *file)
 		status = bn_gguf_open(&gguf, &source, scratch, scratch_size, NULL, &err);
 	}
 	if (status == BN_OK)
-		status = bn_image_size(&gguf, BN_SCREEN_ALWAYS, &m->image_size, &err);
+		status = bn_image_size(&gguf, options, &m->image_size, &err);
 	if (status == BN_OK)
 	{
 		m->image = model_file_memory((size_t) m->image_size);
 		build_scratch = model_file_memory(bn_image_scratch_size());
-		status = bn_image_build(&gguf, BN_SCREEN_ALWAYS, m->image, m->image_size, build_scratch, NULL, &err);
+		status = bn_image_build(&gguf, options, m->image, m->image_size, build_scratch, NULL, &err);
 	}
 	if (status == BN_OK)
 		status = bn_model_bind(&m->model, m->image, m->image_size, &err);

@@ -35,6 +35,13 @@ typedef struct file_bytes
 extern void model_file_init(const char *argv0);
 
 /*
+ * Do images that are made from now on hold five ternary weights to a byte?  At
+ * first they do if the best kernels prefer that.
+ */
+extern void model_file_use_five(bool five);
+extern bool model_file_uses_five(void);
+
+/*
  * Runs make_model with these options (separated by single blanks), opens what
  * it wrote and removes the file.  On failure, prints why as a TAP comment.
  */

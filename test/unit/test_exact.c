@@ -256,6 +256,24 @@ test_long(void)
 	model_file_close(&m);
 }
 
+/* All kernels, with the layout of weights that the best ones do not prefer. */
+static void
+test_other_layout(const char *options)
+{
+	model_file	m;
+
+	model_file_use_five(!model_file_uses_five());
+	if (ok(model_file_make(&m, options), "the same with %s weights to a byte",
+		   model_file_uses_five() ? "five" : "four"))
+	{
+		for (int k = 0; bn_kernels_list[k]; k++)
+			if (bn_kernels_list[k]->supported())
+				check_batch(&m, bn_kernels_list[k], FEW, 2, 32, N_WORKS, LARGE_CACHE);
+		model_file_close(&m);
+	}
+	model_file_use_five(!model_file_uses_five());
+}
+
 /*
  * All ways for the best kernels, one busy way for the others.  A step of one
  * token is short, and starting threads for it takes longer than the step.
@@ -300,6 +318,7 @@ test_model(const char *options, bool all_ways)
 		check_foreign_arithmetic(&m, best);
 		check_batch(&m, best, N_WORKS, 2, 33, 5, LARGE_CACHE);
 		check_batch(&m, best, N_WORKS, 2, 64, N_WORKS, small_cache);
+		test_other_layout(options);
 	}
 	model_file_close(&m);
 }

@@ -476,6 +476,10 @@ main(int argc, char **argv)
 	test_golden_file("wide");
 	test_golden_file("sixbit");
 	test_golden_file("odd");
+	model_file_use_five(!model_file_uses_five());
+	test_golden_file("narrow");
+	test_golden_file("odd");
+	model_file_use_five(!model_file_uses_five());
 	test_vectors();
 	return done_testing();
 }

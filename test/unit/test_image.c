@@ -29,6 +29,9 @@ typedef struct loaded
 	bn_error	err;
 } loaded;
 
+/* Of the images that are built */
+static bn_image_options options = {BN_SCREEN_AUTO, false};
+
 /* Builds the image of an open file; the memory is dirty, as a segment's may be. */
 static bn_status
 build(loaded *l, const bn_hooks *hooks)
@@ -37,14 +40,14 @@ build(loaded *l, const bn_hooks *hooks)
 
 	if (l->image)
 		memset(l->image, 0xa5, l->size);
-	BN_TRY(bn_image_size(&l->g, BN_SCREEN_AUTO, &l->size, &l->err));
+	BN_TRY(bn_image_size(&l->g, options, &l->size, &l->err));
 	if (!l->image)
 	{
 		l->image = aligned_alloc(64, (l->size + 63) / 64 * 64);
 		memset(l->image, 0xa5, l->size);
 	}
 	scratch = malloc(bn_image_scratch_size());
-	l->status = bn_image_build(&l->g, BN_SCREEN_AUTO, l->image, l->size, scratch, hooks, &l->err);
+	l->status = bn_image_build(&l->g, options, l->image, l->size, scratch, hooks, &l->err);
 	free(scratch);
 	BN_TRY(l->status);
 	return bn_image_check(l->image, l->size, &l->err);
@@ -102,14 +105,23 @@ expect(const gw_spec *spec, bn_status expected, const char *detail, const char *
 	unload(&l);
 }
 
-/* Weight of a packed matrix by the definition in kernels.h */
+/* Weight of a packed matrix by the definition in kernels.h, with n columns to a tile */
 static int
-tile_weight(const uint8_t *w, int cols, int r, int c)
+tile_weight(const uint8_t *w, int cols, int r, int c, int n)
 {
-	size_t		n_blocks = ((size_t) cols + 15) / 16;
-	const uint8_t *tile = w + ((size_t) (r / 16) * n_blocks + c / 16) * 64;
+	size_t		n_blocks = ((size_t) cols + n - 1) / n;
+	uint8_t		byte = w[((size_t) (r / 16) * n_blocks + c / n) * 64 + 4 * (r % 16) + c % 4];
+	int			place = c % n / 4;
+	int			first;
 
-	return (tile[4 * (r % 16) + c % 16 % 4] >> (2 * (c % 16 / 4)) & 3) - 1;
+	if (n == 16)
+		return (byte >> (2 * place) & 3) - 1;
+	if (place == 4)
+		return (byte < 192 ? byte / 64 : byte % 3) - 1;
+	first = byte < 192 ? byte % 64 : 64 + (byte - 192) / 3;
+	while (place-- > 0)
+		first /= 3;
+	return first % 3 - 1;
 }
 
 static bool
@@ -117,19 +129,20 @@ ternary_right(const loaded *l, const bn_tensor *t, const char *name)
 {
 	const uint8_t *w = l->image + t->offset;
 	uint64_t	seed = gw_seed(name);
+	int			n = options.five ? 20 : 16;
 	int			r;
 	int			c;
 
-	if (t->type != BN_TENSOR_TERNARY || t->scale != gw_scale(seed))
+	if (t->type != (options.five ? BN_TENSOR_TERNARY5 : BN_TENSOR_TERNARY) || t->scale != gw_scale(seed))
 		return false;
 	for (r = 0; r < (t->rows + 15) / 16 * 16; r++)
 	{
-		for (c = 0; c < (t->cols + 15) / 16 * 16; c++)
+		for (c = 0; c < (t->cols + n - 1) / n * n; c++)
 		{
 			int			expected = r < t->rows && c < t->cols ?
 				gw_code(seed, (uint64_t) r * t->cols + c) : 0;
 
-			if (tile_weight(w, t->cols, r, c) != expected)
+			if (tile_weight(w, t->cols, r, c, n) != expected)
 			{
 				printf("# %s [%d, %d]\n", name, r, c);
 				return false;
@@ -789,9 +802,9 @@ test_failures(void)
 		right += build(&l, &hooks) == BN_ERR_CANCELED;
 	}
 	ok(n_asked >= 24 && right == n_asked, "canceled at each of %d questions", n_asked);
-	ok(bn_image_build(&l.g, BN_SCREEN_AUTO, l.image, l.size - 64, l.scratch, NULL, &l.err) == BN_ERR_NOSPACE,
+	ok(bn_image_build(&l.g, options, l.image, l.size - 64, l.scratch, NULL, &l.err) == BN_ERR_NOSPACE,
 	   "memory of another size");
-	ok(bn_image_build(&l.g, BN_SCREEN_AUTO, l.image + 8, l.size, l.scratch, NULL, &l.err) == BN_ERR_INVALID,
+	ok(bn_image_build(&l.g, options, l.image + 8, l.size, l.scratch, NULL, &l.err) == BN_ERR_INVALID,
 	   "memory that is not aligned");
 	unload(&l);
 }
@@ -922,6 +935,7 @@ test_check(void)
 	SPOIL("embedding offset near 2^64", h->output.offset = h->token_embd.offset = UINT64_MAX - 63);
 	SPOIL("embedding type", h->output.type = h->token_embd.type = 99);
 	SPOIL("embedding rows", h->token_embd.rows++);
+	SPOIL("embedding that is ternary", h->output.type = h->token_embd.type = BN_TENSOR_TERNARY5);
 	SPOIL("norm type", h->output_norm.type = BN_TENSOR_F16);
 	SPOIL("norm in the header", h->output_norm.offset = 0);
 	SPOIL("layers offset", h->layers_offset = h->size - 64);
@@ -1027,6 +1041,9 @@ int
 main(void)
 {
 	test_round_trip();
+	options.five = true;
+	test_round_trip();
+	options.five = false;
 	test_config();
 	test_halves();
 	test_embeddings();

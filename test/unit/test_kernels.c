@@ -462,11 +462,22 @@ typedef enum ternary_values
 	TERNARY_EDGES				/* -1, 0, +1 times -128 and 127 */
 } ternary_values;
 
+/* Which of the layouts, and the functions for it */
+typedef struct ternary_layout
+{
+	const char *name;
+	bool		five;
+	bn_ternary_gemm gemm;
+	bn_ternary_gemm expected;
+} ternary_layout;
+
 /* One product; rows and groups outside the range must stay as they were. */
 static bool
-same_ternary(int rows, int cols, int group_begin, int group_end, int n_tokens, ternary_values kind)
+same_ternary(const ternary_layout *layout, int rows, int cols, int group_begin, int group_end,
+			 int n_tokens, ternary_values kind)
 {
-	size_t		w_bytes = bn_ternary_bytes((size_t) rows, (size_t) cols);
+	size_t		w_bytes = layout->five ? bn_ternary5_bytes((size_t) rows, (size_t) cols) :
+		bn_ternary_bytes((size_t) rows, (size_t) cols);
 	size_t		stride = bn_quant_stride((size_t) cols);
 	size_t		q_bytes = stride * (size_t) n_tokens;
 	size_t		ldy = (size_t) rows + next_random() % 5;
@@ -480,13 +491,14 @@ same_ternary(int rows, int cols, int group_begin, int group_end, int n_tokens, t
 
 	/* all codes 0 .. 2 at once; what is in the padding must not matter */
 	for (size_t i = 0; i < w_bytes; i++)
-		w[i] = 0xaa;
+		w[i] = layout->five ? bn_ternary5_encode(80, 2) : 0xaa;
 	if (kind == TERNARY_RANDOM || kind == TERNARY_EDGES)
 		for (size_t i = 0; i < w_bytes; i++)
 		{
 			uint64_t	r = next_random();
 
-			w[i] = (uint8_t) (r % 3 | (r >> 8) % 3 << 2 | (r >> 16) % 3 << 4 | (r >> 24) % 3 << 6);
+			w[i] = layout->five ? bn_ternary5_encode((int) (r % 81), (int) ((r >> 8) % 3)) :
+				(uint8_t) (r % 3 | (r >> 8) % 3 << 2 | (r >> 16) % 3 << 4 | (r >> 24) % 3 << 6);
 		}
 	memset(q, 0, q_bytes);
 	for (int t = 0; t < n_tokens; t++)
@@ -508,7 +520,7 @@ same_ternary(int rows, int cols, int group_begin, int group_end, int n_tokens, t
 		}
 	}
 	memcpy(expected, y, y_bytes);
-	scalar->ternary_gemm(expected, ldy, w, rows, cols, 1.7f, group_begin, group_end, q, info, n_tokens);
+	layout->expected(expected, ldy, w, rows, cols, 1.7f, group_begin, group_end, q, info, n_tokens);
 	for (int at_end = 0; at_end < 2; at_end++)
 	{
 		guarded		gw = guard_copy(w, w_bytes, at_end);
@@ -516,8 +528,8 @@ same_ternary(int rows, int cols, int group_begin, int group_end, int n_tokens, t
 		guarded		gy = guard_copy(y, y_bytes, at_end);
 		guarded		gi = guard_copy(info, (size_t) n_tokens * sizeof(bn_quant), at_end);
 
-		table->ternary_gemm(gy.p, ldy, gw.p, rows, cols, 1.7f, group_begin, group_end,
-							gq.p, gi.p, n_tokens);
+		layout->gemm(gy.p, ldy, gw.p, rows, cols, 1.7f, group_begin, group_end,
+					 gq.p, gi.p, n_tokens);
 		same = same && memcmp(gy.p, expected, y_bytes) == 0;
 		guard_free(&gw);
 		guard_free(&gq);
@@ -533,16 +545,16 @@ same_ternary(int rows, int cols, int group_begin, int group_end, int n_tokens, t
 }
 
 static void
-test_ternary(void)
+test_ternary(const ternary_layout *layout)
 {
 	static const int rows[] = {1, 15, 16, 17, 33, 48, 64, 79, 80, 97};
-	static const int cols[] = {1, 15, 16, 17, 64, 100, 159, 160, 161, 257, 336};
+	static const int cols[] = {1, 15, 16, 17, 64, 100, 159, 160, 161, 257, 336, 340, 401};
 	static const int tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 64, 65, 67, 130};
 	bool		same = true;
 	char		bad[80] = "";
 
 	for (int r = 0; r < 10; r++)
-		for (int c = 0; c < 11; c++)
+		for (int c = 0; c < 13; c++)
 			for (int k = 0; k < 3; k++)
 			{
 				int			n = tokens[next_random() % 18];
@@ -551,7 +563,7 @@ test_ternary(void)
 				int			end = k == 0 ? groups :
 					begin + (int) (next_random() % (uint64_t) (groups - begin + 1));
 
-				if (!same_ternary(rows[r], cols[c], begin, end, k == 2 ? 1 : n,
+				if (!same_ternary(layout, rows[r], cols[c], begin, end, k == 2 ? 1 : n,
 								  next_random() % 2 ? TERNARY_RANDOM : TERNARY_EDGES))
 				{
 					same = false;
@@ -559,28 +571,28 @@ test_ternary(void)
 							 rows[r], cols[c], begin, end, k == 2 ? 1 : n);
 				}
 			}
-	ok(same, "%s: ternary_gemm of many shapes as scalar %s", table->name, bad);
+	ok(same, "%s: %s of many shapes as scalar %s", table->name, layout->name, bad);
 
 	same = true;
 	for (int n = 1; n <= 72; n++)
-		same = same && same_ternary(35, 200, 0, 3, n, TERNARY_RANDOM);
-	ok(same, "%s: ternary_gemm of 1 to 72 tokens as scalar", table->name);
+		same = same && same_ternary(layout, 35, 200, 0, 3, n, TERNARY_RANDOM);
+	ok(same, "%s: %s of 1 to 72 tokens as scalar", table->name, layout->name);
 
-	ok(same_ternary(640, 2560, 0, 40, 1, TERNARY_RANDOM) &&
-	   same_ternary(640, 2560, 13, 27, 11, TERNARY_RANDOM) &&
-	   same_ternary(64, 6912, 0, 4, 9, TERNARY_RANDOM) &&
-	   same_ternary(6912, 2560, 400, 432, 1, TERNARY_RANDOM) &&
-	   same_ternary(2560, 6912, 150, 160, 2, TERNARY_RANDOM),
-	   "%s: ternary_gemm of the shapes of 2B4T as scalar", table->name);
+	ok(same_ternary(layout, 640, 2560, 0, 40, 1, TERNARY_RANDOM) &&
+	   same_ternary(layout, 640, 2560, 13, 27, 11, TERNARY_RANDOM) &&
+	   same_ternary(layout, 64, 6912, 0, 4, 9, TERNARY_RANDOM) &&
+	   same_ternary(layout, 6912, 2560, 400, 432, 1, TERNARY_RANDOM) &&
+	   same_ternary(layout, 2560, 6912, 150, 160, 2, TERNARY_RANDOM),
+	   "%s: %s of the shapes of 2B4T as scalar", table->name, layout->name);
 
-	ok(same_ternary(64, 6912, 0, 4, 1, TERNARY_HIGHEST) &&
-	   same_ternary(64, 6912, 0, 4, 1, TERNARY_LOWEST) &&
-	   same_ternary(32, 6912, 0, 2, 3, TERNARY_HIGHEST) &&
-	   same_ternary(32, 6912, 0, 2, 3, TERNARY_LOWEST) &&
-	   same_ternary(32, 6912, 0, 2, 10, TERNARY_HIGHEST) &&
-	   same_ternary(32, 6912, 0, 2, 10, TERNARY_LOWEST) &&
-	   same_ternary(16, 65536, 0, 1, 1, TERNARY_LOWEST),
-	   "%s: ternary_gemm of the largest sums as scalar", table->name);
+	ok(same_ternary(layout, 64, 6912, 0, 4, 1, TERNARY_HIGHEST) &&
+	   same_ternary(layout, 64, 6912, 0, 4, 1, TERNARY_LOWEST) &&
+	   same_ternary(layout, 32, 6912, 0, 2, 3, TERNARY_HIGHEST) &&
+	   same_ternary(layout, 32, 6912, 0, 2, 3, TERNARY_LOWEST) &&
+	   same_ternary(layout, 32, 6912, 0, 2, 10, TERNARY_HIGHEST) &&
+	   same_ternary(layout, 32, 6912, 0, 2, 10, TERNARY_LOWEST) &&
+	   same_ternary(layout, 16, 65536, 0, 1, 1, TERNARY_LOWEST),
+	   "%s: %s of the largest sums as scalar", table->name, layout->name);
 }
 
 /*
@@ -851,7 +863,8 @@ test_table(void)
 	test_rope_heads();
 	test_quantize();
 	test_conversions();
-	test_ternary();
+	test_ternary(&(ternary_layout) {"ternary_gemm", false, table->ternary_gemm, scalar->ternary_gemm});
+	test_ternary(&(ternary_layout) {"ternary5_gemm", true, table->ternary5_gemm, scalar->ternary5_gemm});
 	test_int8();
 	test_int8_loss();
 	test_dense("attn_scores", SCORES);

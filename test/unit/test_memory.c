@@ -154,7 +154,8 @@ use_image(void *memory, size_t size, uint64_t *results, bn_error *err)
 	records = take_block(scratch_size);
 	status = open_file(&g, records.memory, scratch_size, err);
 	if (status == BN_OK)
-		status = bn_image_build(&g, BN_SCREEN_ALWAYS, memory, size, scratch.memory, NULL, err);
+		status = bn_image_build(&g, (bn_image_options) {BN_SCREEN_ALWAYS, model_file_uses_five()}, memory, size,
+								scratch.memory, NULL, err);
 	*results = status == BN_OK ? digest(0, memory, size) : 0;
 	if (!give_back(&scratch))
 		*results = 1;

@@ -511,9 +511,9 @@ wrong_error(const buffer *f, bn_status status, const bn_error *err)
 static bn_status
 build(const buffer *f, const bn_gguf *g, model_file *m, const char **wrong, bn_error *err)
 {
-	bn_screen_choice screen = below(2) ? BN_SCREEN_ALWAYS : BN_SCREEN_AUTO;
+	bn_image_options options = {below(2) ? BN_SCREEN_ALWAYS : BN_SCREEN_AUTO, below(2) == 0};
 	void	   *scratch;
-	bn_status	status = bn_image_size(g, screen, &m->image_size, err);
+	bn_status	status = bn_image_size(g, options, &m->image_size, err);
 
 	if (status != BN_OK)
 		return status;
@@ -526,7 +526,7 @@ build(const buffer *f, const bn_gguf *g, model_file *m, const char **wrong, bn_e
 	}
 	m->image = model_file_memory((size_t) m->image_size + GUARD);
 	scratch = model_file_memory(bn_image_scratch_size());
-	status = bn_image_build(g, screen, m->image, m->image_size, scratch, NULL, err);
+	status = bn_image_build(g, options, m->image, m->image_size, scratch, NULL, err);
 	free(scratch);
 	for (int i = 0; i < GUARD; i++)
 		if (((uint8_t *) m->image)[m->image_size + (uint64_t) i] != 0xa5)

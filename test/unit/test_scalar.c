@@ -273,9 +273,46 @@ test_quantize(void)
 	}
 }
 
+/* Sets the weight of row r and column c; all weights of packed[] are zero before. */
+static void
+set_four(uint8_t *packed, int cols, int r, int c, int weight)
+{
+	int			tile = r / 16 * ((cols + 15) / 16) + c / 16;
+	uint8_t    *byte = &packed[tile * 64 + r % 16 * 4 + c % 4];
+	int			shift = c % 16 / 4 * 2;
+
+	*byte = (uint8_t) ((*byte & ~(3 << shift)) | (weight + 1) << shift);
+}
+
+static void
+set_five(uint8_t *packed, int cols, int r, int c, int weight)
+{
+	int			tile = r / 16 * ((cols + 19) / 20) + c / 20;
+	uint8_t    *byte = &packed[tile * 64 + r % 16 * 4 + c % 4];
+	int			codes[5] = {0};
+	int			first;
+	int			n;
+
+	/* what the byte says, by trying all that it may say */
+	for (first = 0; first < 243; first++)
+	{
+		int			low = first % 81;
+		int			high = first / 81;
+
+		if ((low < 64 ? low + 64 * high : 192 + 3 * (low - 64) + high) == *byte)
+			break;
+	}
+	for (int i = 0; i < 5; i++, first /= 3)
+		codes[i] = first % 3;
+	codes[c % 20 / 4] = weight + 1;
+	n = codes[0] + 3 * codes[1] + 9 * codes[2] + 27 * codes[3];
+	*byte = (uint8_t) (n < 64 ? n + 64 * codes[4] : 192 + 3 * (n - 64) + codes[4]);
+}
+
 /* A matrix of small integers, packed here by the description in kernels.h. */
 static void
-test_ternary(void)
+test_ternary(const char *name, bn_ternary_gemm gemm,
+			 void (*set) (uint8_t *packed, int cols, int r, int c, int weight), int zeros)
 {
 	enum
 	{
@@ -291,20 +328,15 @@ test_ternary(void)
 	{
 		int			rows = 1 + (int) (next_random() % MAX_ROWS);
 		int			cols = 1 + (int) (next_random() % MAX_COLS);
-		int			n_blocks = (cols + 15) / 16;
 		size_t		stride = bn_quant_stride((size_t) cols);
 		bn_quant	info[TOKENS];
 
-		memset(packed, 0x55, sizeof(packed));
+		memset(packed, zeros, sizeof(packed));
 		for (int r = 0; r < rows; r++)
 			for (int c = 0; c < cols; c++)
 			{
-				int			tile = r / 16 * n_blocks + c / 16;
-				uint8_t    *byte = &packed[tile * 64 + r % 16 * 4 + c % 4];
-				int			shift = c % 16 / 4 * 2;
-
 				w[r][c] = (int8_t) ((int) (next_random() % 3) - 1);
-				*byte = (uint8_t) ((*byte & ~(3 << shift)) | (w[r][c] + 1) << shift);
+				set(packed, cols, r, c, w[r][c]);
 			}
 		memset(q, 0, sizeof(q));
 		for (int t = 0; t < TOKENS; t++)
@@ -317,8 +349,8 @@ test_ternary(void)
 				info[t].sum += q[t * stride + c];
 			}
 		}
-		k->ternary_gemm(y, MAX_ROWS, packed, rows, cols, 0.7f, 0,
-						(int) bn_ternary_groups((size_t) rows), q, info, TOKENS);
+		gemm(y, MAX_ROWS, packed, rows, cols, 0.7f, 0,
+			 (int) bn_ternary_groups((size_t) rows), q, info, TOKENS);
 		for (int t = 0; t < TOKENS; t++)
 			for (int r = 0; r < rows; r++)
 			{
@@ -330,7 +362,7 @@ test_ternary(void)
 				good = good && y[t * MAX_ROWS + r] == (float) sum * scale;
 			}
 	}
-	ok(good, "ternary_gemm against a plain matrix");
+	ok(good, "%s against a plain matrix", name);
 }
 
 /* int8 rows, packed here by the description in kernels.h, and what they lose */
@@ -547,7 +579,8 @@ main(void)
 	test_softmax();
 	test_rms_norm();
 	test_quantize();
-	test_ternary();
+	test_ternary("ternary_gemm", k->ternary_gemm, set_four, 0x55);
+	test_ternary("ternary5_gemm", k->ternary5_gemm, set_five, 40 + 64);
 	test_int8();
 	test_rope();
 	test_elementwise();

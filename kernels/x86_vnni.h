@@ -1,0 +1,373 @@
+/*-------------------------------------------------------------------------
+ *
+ * x86_vnni.h
+ *	  What kernels with AVX-512 and VNNI have in common, and int8 matrices.
+ *
+ * vpdpbusd multiplies unsigned by signed bytes and adds four neighbouring
+ * products to an int32.  One register holds four columns of 16 rows; the four
+ * activations are one word, the same for all rows.
+ *
+ * For files that have chosen the instructions and included lanes.h.
+ *
+ * kernels/x86_vnni.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BN_X86_VNNI_H
+#define BN_X86_VNNI_H
+
+/*
+ * Tokens are taken TILE_TOKENS at a time, with PAIR groups of rows: their sums
+ * are the registers.  CHUNK_TOKENS sums of PAIR groups are kept beside.
+ */
+#define CHUNK_TOKENS 64
+#define TILE_TOKENS 8
+#define PAIR 2
+#define PAIR_ROWS (PAIR * BN_TILE_ROWS)
+
+/*
+ * Of a part of PART_BLOCKS tiles the codes are unpacked once, into the first
+ * level of cache, for all tokens of the chunk.
+ */
+#define PART_BLOCKS 16
+
+/* how far ahead of the use ternary weights are asked for */
+#define PREFETCH_BYTES 4096
+
+/* A tile of ternary weights: four codes in each byte, and a fifth in its highest bits */
+typedef struct planes
+{
+	__m512i		four;
+	__m512i		fifth;
+} planes;
+
+/* columns 4 j .. 4 j + 3 of a tile */
+static INLINE __m512i
+quad(planes p, const int j)
+{
+	__m512i		codes = j == 4 ? _mm512_srli_epi16(p.fifth, 6) :
+		j == 0 ? p.four : _mm512_srli_epi16(p.four, 2 * j);
+
+	return _mm512_and_si512(codes, _mm512_set1_epi8(3));
+}
+
+/* Writes the outputs of one group for one token. */
+static INLINE void
+store_group(float *y, __m512i sum, float scale, int n_rows)
+{
+	__m512		v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(scale));
+
+	if (n_rows >= BN_TILE_ROWS)
+		_mm512_storeu_ps(y, v);
+	else
+		_mm512_mask_storeu_ps(y, first_lanes(n_rows), v);
+}
+
+/* four activations for all 16 rows */
+static INLINE __m512i
+spread(const int8_t *q)
+{
+	int32_t		word;
+
+	memcpy(&word, q, sizeof(word));
+	return _mm512_set1_epi32(word);
+}
+
+/*
+ * How far apart the two groups of a pair are: each half of the groups is a
+ * stream of its own, in which what is asked for ahead is what comes next.
+ */
+static INLINE int
+pair_step(int group_begin, int group_end)
+{
+	return (group_end - group_begin + PAIR - 1) / PAIR;
+}
+
+/*
+ * int8 matrices.  The unsigned operand is w + 128, which is w with its sign bit
+ * turned over; the surplus is 128 times the sum of the other operand.
+ */
+#define INT8_PREFETCH_BYTES 2048
+
+/* Writes the outputs of one group for one token, from sums modulo 2^32. */
+static INLINE void
+store_int8(float *y, __m512i high, __m512i low, int32_t surplus, const float *row_scale,
+		   float x_scale, int n_rows)
+{
+	__mmask16	lanes = n_rows >= BN_TILE_ROWS ? 0xffff : first_lanes(n_rows);
+	__m512i		sum = _mm512_sub_epi32(_mm512_add_epi32(_mm512_slli_epi32(high, 7), low),
+									   _mm512_set1_epi32(surplus));
+	__m512		scale = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row_scale),
+									  _mm512_set1_ps(x_scale));
+
+	_mm512_mask_storeu_ps(y, lanes, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
+}
+
+/* 128 times the sum of 128 high + low, modulo 2^32 */
+static INLINE int32_t
+int8_surplus(const int8_t *x, size_t stride)
+{
+	__m512i		ones = _mm512_set1_epi8(1);
+	__m512i		high = _mm512_setzero_si512();
+	__m512i		low = high;
+
+	for (size_t i = 0; i < stride; i += 64)
+	{
+		high = _mm512_dpbusd_epi32(high, ones, _mm512_loadu_si512(x + i));
+		low = _mm512_dpbusd_epi32(low, ones, _mm512_loadu_si512(x + stride + i));
+	}
+	return (int32_t) (((uint32_t) _mm512_reduce_add_epi32(high) * 128 +
+					   (uint32_t) _mm512_reduce_add_epi32(low)) * 128);
+}
+
+/* One token, n_groups groups that are step groups apart, each a stream. */
+#define STEP_GROUP(g) \
+	do { \
+		const int8_t *p = w + g * step_bytes + b * BN_TILE_BYTES; \
+		__m512i		tile = _mm512_xor_si512(_mm512_loadu_si512(p), flip); \
+		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T1); \
+		high##g = _mm512_dpbusd_epi32(high##g, tile, xh); \
+		low##g = _mm512_dpbusd_epi32(low##g, tile, xl); \
+	} while (0)
+#define STORE_GROUP(g) \
+	store_int8(y + g * step_rows, high##g, low##g, surplus, row_scale + g * step_rows, x_scale, \
+			   n_rows - g * step_rows)
+
+static INLINE void
+int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_scale,
+				  const int8_t *x, size_t stride, float x_scale, int32_t surplus,
+				  const int n_groups, int step, int n_rows)
+{
+	size_t		step_bytes = (size_t) step * n_blocks * BN_TILE_BYTES;
+	int			step_rows = step * BN_TILE_ROWS;
+	__m512i		flip = _mm512_set1_epi8((char) 0x80);
+	__m512i		high0 = _mm512_setzero_si512();
+	__m512i		high1 = high0,
+				high2 = high0,
+				high3 = high0,
+				low0 = high0,
+				low1 = high0,
+				low2 = high0,
+				low3 = high0;
+
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		__m512i		xh = spread(x + b * BN_INT8_COLS);
+		__m512i		xl = spread(x + stride + b * BN_INT8_COLS);
+
+		STEP_GROUP(0);
+		if (n_groups == 4)
+		{
+			STEP_GROUP(1);
+			STEP_GROUP(2);
+			STEP_GROUP(3);
+		}
+	}
+	STORE_GROUP(0);
+	if (n_groups == 4)
+	{
+		STORE_GROUP(1);
+		STORE_GROUP(2);
+		STORE_GROUP(3);
+	}
+}
+
+#undef STEP_GROUP
+#undef STORE_GROUP
+
+#define STEP_TOKEN(t) \
+	if (n_tokens > t) \
+	{ \
+		__m512i		xt = spread(part + 2 * t * stride + b * BN_INT8_COLS); \
+		s##t##0 = _mm512_dpbusd_epi32(s##t##0, tile0, xt); \
+		s##t##1 = _mm512_dpbusd_epi32(s##t##1, tile1, xt); \
+	}
+#define STEP_BLOCK() \
+	do { \
+		__m512i		tile0 = _mm512_xor_si512(_mm512_loadu_si512(w0 + b * BN_TILE_BYTES), flip); \
+		__m512i		tile1 = _mm512_xor_si512(_mm512_loadu_si512(w1 + b * BN_TILE_BYTES), flip); \
+		STEP_TOKEN(0); \
+		STEP_TOKEN(1); \
+		STEP_TOKEN(2); \
+		STEP_TOKEN(3); \
+		STEP_TOKEN(4); \
+		STEP_TOKEN(5); \
+		STEP_TOKEN(6); \
+		STEP_TOKEN(7); \
+	} while (0)
+#define KEEP_TOKEN(t) \
+	if (n_tokens > t) \
+	{ \
+		low[2 * t] = s##t##0; \
+		low[2 * t + 1] = s##t##1; \
+		s##t##0 = s##t##1 = zero; \
+	}
+#define STORE_TOKEN(t) \
+	if (n_tokens > t) \
+	{ \
+		store_int8(y + t * ldy, s##t##0, low[2 * t], surplus[t], row_scale, x_scale[t], n_rows); \
+		if (step_rows > 0) \
+			store_int8(y + t * ldy + step_rows, s##t##1, low[2 * t + 1], surplus[t], \
+					   row_scale + step_rows, x_scale[t], n_rows - step_rows); \
+	}
+#define EACH_TOKEN(DO) \
+	DO(0); \
+	DO(1); \
+	DO(2); \
+	DO(3); \
+	DO(4); \
+	DO(5); \
+	DO(6); \
+	DO(7)
+
+/* A bit for each block among 64 columns: has any of n_tokens rows a value there that is not zero? */
+static INLINE uint32_t
+blocks_in_use(const int8_t *x, size_t ldx, const int n_tokens)
+{
+	__m512i		any = _mm512_loadu_si512(x);
+
+	for (int t = 1; t < n_tokens; t++)
+		any = _mm512_or_si512(any, _mm512_loadu_si512(x + t * ldx));
+	return _mm512_test_epi32_mask(any, any);
+}
+
+/*
+ * Two groups, step_rows apart (0: there is only one), n_tokens tokens: the low
+ * parts, then those blocks of the high parts that there are.  Whoever chooses a
+ * scale by which most values need no high part has half the work.
+ */
+static INLINE void
+int8_pair(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
+		  const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
+		  const int32_t *surplus, const int n_tokens, int n_rows)
+{
+	const int8_t *w1 = w0 + (size_t) (step_rows / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
+	const int8_t *part = x + stride;
+	__m512i		flip = _mm512_set1_epi8((char) 0x80);
+	__m512i		zero = _mm512_setzero_si512();
+	__m512i		low[2 * TILE_TOKENS];
+	__m512i		s00 = zero,
+				s01 = zero,
+				s10 = zero,
+				s11 = zero,
+				s20 = zero,
+				s21 = zero,
+				s30 = zero,
+				s31 = zero,
+				s40 = zero,
+				s41 = zero,
+				s50 = zero,
+				s51 = zero,
+				s60 = zero,
+				s61 = zero,
+				s70 = zero,
+				s71 = zero;
+
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		_mm_prefetch((const char *) w0 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
+		_mm_prefetch((const char *) w1 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
+		STEP_BLOCK();
+	}
+	EACH_TOKEN(KEEP_TOKEN);
+	part = x;
+	for (size_t column = 0; column < stride; column += 64)
+		for (uint32_t left = blocks_in_use(x + column, 2 * stride, n_tokens); left != 0;
+			 left &= left - 1)
+		{
+			size_t		b = column / BN_INT8_COLS + (size_t) __builtin_ctz(left);
+
+			STEP_BLOCK();
+		}
+	EACH_TOKEN(STORE_TOKEN);
+}
+
+#undef STEP_TOKEN
+#undef STEP_BLOCK
+#undef KEEP_TOKEN
+#undef STORE_TOKEN
+#undef EACH_TOKEN
+
+/* Two groups, the first TILE_TOKENS of n_tokens tokens, or all */
+static void
+int8_tokens(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
+			const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
+			const int32_t *surplus, int n_tokens, int n_rows)
+{
+#define PAIR_OF(n) \
+	int8_pair(y, ldy, w0, step_rows, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
+	switch (n_tokens)
+	{
+		case 1:
+			PAIR_OF(1);
+			break;
+		case 2:
+			PAIR_OF(2);
+			break;
+		case 3:
+			PAIR_OF(3);
+			break;
+		case 4:
+			PAIR_OF(4);
+			break;
+		case 5:
+			PAIR_OF(5);
+			break;
+		case 6:
+			PAIR_OF(6);
+			break;
+		case 7:
+			PAIR_OF(7);
+			break;
+		default:
+			PAIR_OF(TILE_TOKENS);
+			break;
+	}
+#undef PAIR_OF
+}
+
+static void
+int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
+{
+	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
+	size_t		stride = bn_quant_stride((size_t) cols);
+	int			g = group_begin;
+
+	if (n_tokens == 1)
+	{
+		int32_t		surplus = int8_surplus(x, stride);
+		int			step = (group_end - group_begin) / 4;
+
+		for (; g < group_begin + step; g++)
+			int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
+							  row_scale + g * BN_TILE_ROWS, x, stride, *x_scale, surplus,
+							  4, step, rows - g * BN_TILE_ROWS);
+		for (g = group_begin + 4 * step; g < group_end; g++)
+			int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
+							  row_scale + g * BN_TILE_ROWS, x, stride, *x_scale, surplus,
+							  1, 0, rows - g * BN_TILE_ROWS);
+		return;
+	}
+
+	for (int t0 = 0; t0 < n_tokens; t0 += CHUNK_TOKENS)
+	{
+		int			n = n_tokens - t0 < CHUNK_TOKENS ? n_tokens - t0 : CHUNK_TOKENS;
+		int			step = pair_step(group_begin, group_end);
+		int32_t		surplus[CHUNK_TOKENS];
+
+		for (int t = 0; t < n; t++)
+			surplus[t] = int8_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
+
+		/* a pair of groups stays in the cache for all tokens of the chunk */
+		for (g = group_begin; g < group_begin + step; g++)
+			for (int t = 0; t < n; t += TILE_TOKENS)
+				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes,
+							g + step < group_end ? step * BN_TILE_ROWS : 0, n_blocks,
+							row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
+							x_scale + t0 + t, surplus + t, n - t, rows - g * BN_TILE_ROWS);
+	}
+}
+
+#endif							/* BN_X86_VNNI_H */
