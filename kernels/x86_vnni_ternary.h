@@ -31,12 +31,12 @@
 		planes		p = expand_tile(_mm512_loadu_si512(w + g * step_bytes + b * BN_TILE_BYTES)); \
 		_mm_prefetch((const char *) w + g * step_bytes + b * BN_TILE_BYTES + PREFETCH_BYTES, \
 					 _MM_HINT_T1); \
-		s##g##0 = _mm512_dpbusd_epi32(s##g##0, _mm512_and_si512(p.four, mask0), q0); \
-		s##g##1 = _mm512_dpbusd_epi32(s##g##1, _mm512_and_si512(p.four, mask1), q1); \
-		s##g##2 = _mm512_dpbusd_epi32(s##g##2, _mm512_and_si512(p.four, mask2), q2); \
-		s##g##3 = _mm512_dpbusd_epi32(s##g##3, _mm512_and_si512(p.four, mask3), q3); \
+		s##g##0 = dot(s##g##0, _mm512_and_si512(p.four, mask0), q0); \
+		s##g##1 = dot(s##g##1, _mm512_and_si512(p.four, mask1), q1); \
+		s##g##2 = dot(s##g##2, _mm512_and_si512(p.four, mask2), q2); \
+		s##g##3 = dot(s##g##3, _mm512_and_si512(p.four, mask3), q3); \
 		if (QUADS == 5) \
-			s##g##3 = _mm512_dpbusd_epi32(s##g##3, p.fifth, spread(q + b * BLOCK_COLS + 16)); \
+			s##g##3 = dot(s##g##3, p.fifth, spread(q + b * BLOCK_COLS + 16)); \
 	} while (0)
 #define SUM_GROUP(g) \
 	_mm512_sub_epi32(_mm512_add_epi32(_mm512_add_epi32(s##g##0, _mm512_srai_epi32(s##g##1, 2)), \
@@ -131,8 +131,8 @@ typedef struct TERNARY(source)
 	if (n_tokens > t) \
 	{ \
 		__m512i		qt = spread(q + t * ldq + b * BLOCK_COLS + 4 * j); \
-		s##t##0 = _mm512_dpbusd_epi32(s##t##0, c0, qt); \
-		s##t##1 = _mm512_dpbusd_epi32(s##t##1, c1, qt); \
+		s##t##0 = dot(s##t##0, c0, qt); \
+		s##t##1 = dot(s##t##1, c1, qt); \
 	}
 #define LOAD_TOKEN(t) \
 	__m512i		s##t##0 = zero; \
