@@ -18,18 +18,53 @@
 
 /*
  * Tokens are taken TILE_TOKENS at a time, with PAIR groups of rows: their sums
- * are the registers.  CHUNK_TOKENS sums of PAIR groups are kept beside.
+ * are the registers.  The activations of CHUNK_TOKENS stay in the second level
+ * of cache while all groups go by.
  */
 #define CHUNK_TOKENS 64
 #define TILE_TOKENS 8
 #define PAIR 2
-#define PAIR_ROWS (PAIR * BN_TILE_ROWS)
 
-/*
- * Of a part of PART_BLOCKS tiles the codes are unpacked once, into the first
- * level of cache, for all tokens of the chunk.
- */
-#define PART_BLOCKS 16
+/* A statement for each token of a tile */
+#define EACH_TOKEN(DO) \
+	DO(0); \
+	DO(1); \
+	DO(2); \
+	DO(3); \
+	DO(4); \
+	DO(5); \
+	DO(6); \
+	DO(7)
+
+/* The statement for a tile of n tokens, TILE_TOKENS at most */
+#define CASE_OF_TOKENS(n, DO) \
+	switch (n) \
+	{ \
+		case 1: \
+			DO(1); \
+			break; \
+		case 2: \
+			DO(2); \
+			break; \
+		case 3: \
+			DO(3); \
+			break; \
+		case 4: \
+			DO(4); \
+			break; \
+		case 5: \
+			DO(5); \
+			break; \
+		case 6: \
+			DO(6); \
+			break; \
+		case 7: \
+			DO(7); \
+			break; \
+		default: \
+			DO(TILE_TOKENS); \
+			break; \
+	}
 
 /* how far ahead of the use ternary weights are asked for */
 #define PREFETCH_BYTES 4096
@@ -198,14 +233,7 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 	do { \
 		__m512i		tile0 = _mm512_xor_si512(_mm512_loadu_si512(w0 + b * BN_TILE_BYTES), flip); \
 		__m512i		tile1 = _mm512_xor_si512(_mm512_loadu_si512(w1 + b * BN_TILE_BYTES), flip); \
-		STEP_TOKEN(0); \
-		STEP_TOKEN(1); \
-		STEP_TOKEN(2); \
-		STEP_TOKEN(3); \
-		STEP_TOKEN(4); \
-		STEP_TOKEN(5); \
-		STEP_TOKEN(6); \
-		STEP_TOKEN(7); \
+		EACH_TOKEN(STEP_TOKEN); \
 	} while (0)
 #define KEEP_TOKEN(t) \
 	if (n_tokens > t) \
@@ -222,16 +250,6 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 			store_int8(y + t * ldy + step_rows, s##t##1, low[2 * t + 1], surplus[t], \
 					   row_scale + step_rows, x_scale[t], n_rows - step_rows); \
 	}
-#define EACH_TOKEN(DO) \
-	DO(0); \
-	DO(1); \
-	DO(2); \
-	DO(3); \
-	DO(4); \
-	DO(5); \
-	DO(6); \
-	DO(7)
-
 /* A bit for each block among 64 columns: has any of n_tokens rows a value there that is not zero? */
 static INLINE uint32_t
 blocks_in_use(const int8_t *x, size_t ldx, const int n_tokens)
@@ -298,7 +316,6 @@ int8_pair(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks
 #undef STEP_BLOCK
 #undef KEEP_TOKEN
 #undef STORE_TOKEN
-#undef EACH_TOKEN
 
 /* Two groups, the first TILE_TOKENS of n_tokens tokens, or all */
 static void
@@ -308,33 +325,7 @@ int8_tokens(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_bloc
 {
 #define PAIR_OF(n) \
 	int8_pair(y, ldy, w0, step_rows, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
-	switch (n_tokens)
-	{
-		case 1:
-			PAIR_OF(1);
-			break;
-		case 2:
-			PAIR_OF(2);
-			break;
-		case 3:
-			PAIR_OF(3);
-			break;
-		case 4:
-			PAIR_OF(4);
-			break;
-		case 5:
-			PAIR_OF(5);
-			break;
-		case 6:
-			PAIR_OF(6);
-			break;
-		case 7:
-			PAIR_OF(7);
-			break;
-		default:
-			PAIR_OF(TILE_TOKENS);
-			break;
-	}
+	CASE_OF_TOKENS(n_tokens, PAIR_OF);
 #undef PAIR_OF
 }
 
