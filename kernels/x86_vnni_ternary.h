@@ -99,54 +99,75 @@ TERNARY(single_token)(float *y, const uint8_t *w, size_t n_blocks, float w_scale
 #undef STEP_GROUP
 #undef SUM_GROUP
 
+#define ZERO_TOKEN(t) \
+	__m512i		s##t##0 = _mm512_setzero_si512(); \
+	__m512i		s##t##1 = s##t##0; \
+	__m512i		s##t##2 = s##t##0; \
+	__m512i		s##t##3 = s##t##0
 #define STEP_TOKEN(t) \
 	if (n_tokens > t) \
 	{ \
 		__m512i		qt = spread(q + t * ldq + b * BLOCK_COLS + 4 * j); \
-		s##t##0 = dot(s##t##0, c0, qt); \
-		s##t##1 = dot(s##t##1, c1, qt); \
+		s##t##0 = dot(s##t##0, quad(p0, j), qt); \
+		s##t##1 = dot(s##t##1, quad(p1, j), qt); \
+		if (n_groups == 4) \
+		{ \
+			s##t##2 = dot(s##t##2, quad(p2, j), qt); \
+			s##t##3 = dot(s##t##3, quad(p3, j), qt); \
+		} \
 	}
 #define STEP_COLUMNS(column) \
 	do { \
 		const int	j = column; \
-		__m512i		c0 = quad(p0, j); \
-		__m512i		c1 = quad(p1, j); \
 		EACH_TOKEN(STEP_TOKEN); \
 	} while (0)
-#define ZERO_TOKEN(t) \
-	__m512i		s##t##0 = _mm512_setzero_si512(); \
-	__m512i		s##t##1 = s##t##0
+#define STORE_GROUP(t, g) \
+	store_group(y + t * ldy + g * step_rows, \
+				_mm512_sub_epi32(s##t##g, _mm512_set1_epi32(info[t].sum)), \
+				info[t].scale * w_scale, n_rows - g * step_rows)
 #define STORE_TOKEN(t) \
 	if (n_tokens > t) \
 	{ \
-		__m512i		surplus = _mm512_set1_epi32(info[t].sum); \
-		float		scale = info[t].scale * w_scale; \
-		store_group(y + t * ldy, _mm512_sub_epi32(s##t##0, surplus), scale, n_rows); \
-		if (step_rows > 0) \
-			store_group(y + t * ldy + step_rows, _mm512_sub_epi32(s##t##1, surplus), scale, \
-						n_rows - step_rows); \
+		STORE_GROUP(t, 0); \
+		if (step > 0) \
+			STORE_GROUP(t, 1); \
+		if (n_groups == 4) \
+		{ \
+			STORE_GROUP(t, 2); \
+			STORE_GROUP(t, 3); \
+		} \
 	}
 
+/* The next tile of a group, after which others are asked for */
+static INLINE planes
+TERNARY(load)(const uint8_t *w)
+{
+	_mm_prefetch((const char *) w + PREFETCH_BYTES, _MM_HINT_T1);
+	return expand_tile(_mm512_loadu_si512(w));
+}
+
 /*
- * Two groups, step_rows apart (0: there is only one), n_tokens tokens.  Codes are
- * unpacked for each tile of tokens anew: that takes instructions for which the
- * processor has units of their own, while keeping them takes loads.
+ * n_groups groups that are step groups apart, or, with a step of 0, one; and
+ * n_tokens tokens.  Codes are unpacked for each tile of tokens anew: that takes
+ * instructions for which the processor has units of their own, while keeping
+ * them takes loads.
  */
 static INLINE void
-TERNARY(pair)(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_blocks,
-			  float w_scale, const int8_t *q, size_t ldq, const bn_quant *info,
-			  const int n_tokens, int n_rows)
+TERNARY(tile)(float *y, size_t ldy, const uint8_t *w, int step, size_t n_blocks, float w_scale,
+			  const int8_t *q, size_t ldq, const bn_quant *info, int n_rows,
+			  const int n_groups, const int n_tokens)
 {
-	const uint8_t *w1 = w0 + (size_t) (step_rows / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
+	size_t		step_bytes = (size_t) step * n_blocks * BN_TILE_BYTES;
+	int			step_rows = step * BN_TILE_ROWS;
 
 	EACH_TOKEN(ZERO_TOKEN);
-	for (size_t b = 0; b < n_blocks; b++)
+	for (size_t b = 0; b < n_blocks; b++, w += BN_TILE_BYTES)
 	{
-		planes		p0 = expand_tile(_mm512_loadu_si512(w0 + b * BN_TILE_BYTES));
-		planes		p1 = expand_tile(_mm512_loadu_si512(w1 + b * BN_TILE_BYTES));
+		planes		p0 = TERNARY(load)(w);
+		planes		p1 = TERNARY(load)(w + step_bytes);
+		planes		p2 = n_groups == 4 ? TERNARY(load)(w + 2 * step_bytes) : p1;
+		planes		p3 = n_groups == 4 ? TERNARY(load)(w + 3 * step_bytes) : p1;
 
-		_mm_prefetch((const char *) w0 + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T1);
-		_mm_prefetch((const char *) w1 + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T1);
 		STEP_COLUMNS(0);
 		STEP_COLUMNS(1);
 		STEP_COLUMNS(2);
@@ -157,21 +178,35 @@ TERNARY(pair)(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_b
 	EACH_TOKEN(STORE_TOKEN);
 }
 
+#undef ZERO_TOKEN
 #undef STEP_TOKEN
 #undef STEP_COLUMNS
-#undef ZERO_TOKEN
+#undef STORE_GROUP
 #undef STORE_TOKEN
 
-/* Two groups, the first TILE_TOKENS of n_tokens tokens, or all */
+/* Two groups, or one, and the first TILE_TOKENS of n_tokens tokens, or all */
 static void
-TERNARY(tokens)(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_blocks,
-				float w_scale, const int8_t *q, size_t ldq, const bn_quant *info,
-				int n_tokens, int n_rows)
+TERNARY(two_groups)(float *y, size_t ldy, const uint8_t *w, int step, size_t n_blocks,
+					float w_scale, const int8_t *q, size_t ldq, const bn_quant *info,
+					int n_rows, int n_tokens)
 {
-#define PAIR_OF(n) \
-	TERNARY(pair)(y, ldy, w0, step_rows, n_blocks, w_scale, q, ldq, info, n, n_rows)
-	CASE_OF_TOKENS(n_tokens, PAIR_OF);
-#undef PAIR_OF
+#define TILE_OF(n) TERNARY(tile)(y, ldy, w, step, n_blocks, w_scale, q, ldq, info, n_rows, 2, n)
+	CASE_OF_TOKENS(n_tokens, TILE_OF);
+#undef TILE_OF
+}
+
+/* Four groups and 2 to 4 tokens, whose sums for two would not be enough for all units */
+static void
+TERNARY(four_groups)(float *y, size_t ldy, const uint8_t *w, int step, size_t n_blocks,
+					 float w_scale, const int8_t *q, size_t ldq, const bn_quant *info,
+					 int n_rows, int n_tokens)
+{
+	if (n_tokens == 2)
+		TERNARY(tile)(y, ldy, w, step, n_blocks, w_scale, q, ldq, info, n_rows, 4, 2);
+	else if (n_tokens == 3)
+		TERNARY(tile)(y, ldy, w, step, n_blocks, w_scale, q, ldq, info, n_rows, 4, 3);
+	else
+		TERNARY(tile)(y, ldy, w, step, n_blocks, w_scale, q, ldq, info, n_rows, 4, 4);
 }
 
 static void
@@ -184,17 +219,25 @@ TERNARY(gemm)(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float 
 	size_t		ldq = bn_quant_stride((size_t) cols);
 	int			g = group_begin;
 
-	if (n_tokens == 1)
+	/* long streams far from each other, which hardware prefetch can follow */
+	if (n_tokens <= 4)
 	{
-		/* long streams far from each other, which hardware prefetch can follow */
 		int			step = (group_end - group_begin) / 4;
 
 		for (; g < group_begin + step; g++)
-			TERNARY(single_token)(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q,
-								  info, 4, step, rows - g * BN_TILE_ROWS);
+			if (n_tokens == 1)
+				TERNARY(single_token)(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale,
+									  q, info, 4, step, rows - g * BN_TILE_ROWS);
+			else
+				TERNARY(four_groups)(y + g * BN_TILE_ROWS, ldy, w + g * group_bytes, step, n_blocks,
+									 w_scale, q, ldq, info, rows - g * BN_TILE_ROWS, n_tokens);
 		for (g = group_begin + 4 * step; g < group_end; g++)
-			TERNARY(single_token)(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q,
-								  info, 1, 0, rows - g * BN_TILE_ROWS);
+			if (n_tokens == 1)
+				TERNARY(single_token)(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale,
+									  q, info, 1, 0, rows - g * BN_TILE_ROWS);
+			else
+				TERNARY(two_groups)(y + g * BN_TILE_ROWS, ldy, w + g * group_bytes, 0, n_blocks,
+									w_scale, q, ldq, info, rows - g * BN_TILE_ROWS, n_tokens);
 		return;
 	}
 
@@ -206,10 +249,10 @@ TERNARY(gemm)(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float 
 		/* a pair of groups stays in the cache for all tokens of the chunk */
 		for (g = group_begin; g < group_begin + step; g++)
 			for (int t = t0; t < t0 + n; t += TILE_TOKENS)
-				TERNARY(tokens)(y + (size_t) t * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes,
-								g + step < group_end ? step * BN_TILE_ROWS : 0, n_blocks, w_scale,
-								q + (size_t) t * ldq, ldq, info + t, t0 + n - t,
-								rows - g * BN_TILE_ROWS);
+				TERNARY(two_groups)(y + (size_t) t * ldy + g * BN_TILE_ROWS, ldy,
+									w + g * group_bytes, g + step < group_end ? step : 0, n_blocks,
+									w_scale, q + (size_t) t * ldq, ldq, info + t,
+									rows - g * BN_TILE_ROWS, t0 + n - t);
 	}
 }
 
