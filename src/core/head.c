@@ -29,6 +29,7 @@
 #define SCREEN_GRAIN 4			/* groups of rows, likewise */
 #define BEST_SHARE 32			/* more than a part of the rows: no screen */
 #define BLOCK 16				/* rows that are compared at once */
+#define LINE_BYTES 64			/* of cache */
 #define USUAL_SIZE 3.5			/* of a value: so many times the root of the mean square */
 
 /* Sizes for which no step of the bounds over- or underflows */
@@ -233,6 +234,19 @@ find_survivors(bn_engine *e, int row, const float *logits, int32_t *survivors)
 	return n;
 }
 
+/* Asks for a row of the output matrix, of which nobody can guess that it is next. */
+static void
+ask_for_row(const bn_engine *e, int row)
+{
+	const bn_tensor *w = &e->model->header->output;
+	size_t		bytes = bn_tensor_row_bytes(w->type, w->cols);
+	const char *data = (const char *) bn_tensor_data(e->model, w) + (size_t) row * bytes;
+	size_t		i;
+
+	for (i = 0; i < bytes; i += LINE_BYTES)
+		__builtin_prefetch(data + i, 0, 2);
+}
+
 /* Items are rows of the head's input that went through the screen. */
 static void
 find_best(void *arg, int begin, int end, int thread)
@@ -252,8 +266,12 @@ find_best(void *arg, int begin, int end, int thread)
 			n = find_survivors(e, row, entry->logits, survivors);
 		e->screened[row].all = n < 0;
 		for (i = 0; i < n; i++)
+		{
+			if (i + 1 < n)
+				ask_for_row(e, survivors[i + 1]);
 			multiply_rows(e, entry->logits, survivors[i], survivors[i] + 1,
 						  input_row(e, row), 1, thread);
+		}
 		bn_select_best(entry->logits, survivors, n, entry->best, entry->n_best);
 	}
 }
