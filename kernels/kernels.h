@@ -19,7 +19,7 @@
  *	   those of IEEE 754.
  *
  * Values that are not finite give unspecified results, never undefined
- * behaviour.  No kernel allocates, and none touches memory outside the arrays
+ * behaviour.  There is at least one token in every call.  No kernel allocates, and none touches memory outside the arrays
  * described here.
  *
  * kernels/kernels.h
@@ -56,7 +56,7 @@
  * the byte's codes t[c / 4].  With n = t[0] + 3 t[1] + 9 t[2] + 27 t[3], the
  * byte is n + 64 t[4] if n is below 64, else 192 + 3 (n - 64) + t[4].  So most
  * bytes say t[4] in two bits and the others in a number for a table of 64, and
- * the rest that are left, 51 of them, have a table of their own.  (Bytes from
+ * the other 51 have a table of their own.  (Bytes from
  * 243 on are not made; what they mean follows from the same formula.)
  */
 #define BN_TILE5_COLS 20

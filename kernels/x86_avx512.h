@@ -3,7 +3,7 @@
  * x86_avx512.h
  *	  The vector of lanes.h in one register of AVX-512.
  *
- * For x86_avx512vnni.c, which chooses the instructions before it includes this.
+ * For files that have chosen the instructions.
  *
  * kernels/x86_avx512.h
  *

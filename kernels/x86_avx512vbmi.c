@@ -31,12 +31,6 @@
 #include "lanes.h"
 #include "x86_vnni.h"
 
-static INLINE planes
-four_codes(__m512i tile)
-{
-	return (planes) {tile, _mm512_setzero_si512()};
-}
-
 /*
  * What the lowest six bits of a byte say: the first four codes, two bits each,
  * where the highest two are the fifth; and, where those are all set, the first

@@ -28,12 +28,6 @@
 #include "lanes.h"
 #include "x86_vnni.h"
 
-static INLINE planes
-four_codes(__m512i tile)
-{
-	return (planes) {tile, _mm512_setzero_si512()};
-}
-
 #define TERNARY(name) ternary_##name
 #define QUADS 4
 #define expand_tile four_codes

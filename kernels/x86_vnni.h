@@ -17,8 +17,8 @@
 #define BN_X86_VNNI_H
 
 /*
- * Tokens are taken TILE_TOKENS at a time, with PAIR groups of rows: their sums
- * are the registers.  The activations of CHUNK_TOKENS stay in the second level
+ * Tokens are taken TILE_TOKENS at a time, with PAIR groups of rows (of ternary
+ * matrices, four groups with up to four tokens): their sums are the registers.  The activations of CHUNK_TOKENS stay in the second level
  * of cache while all groups go by.
  */
 #define CHUNK_TOKENS 64
@@ -75,6 +75,13 @@ typedef struct planes
 	__m512i		four;
 	__m512i		fifth;
 } planes;
+
+/* Of a tile with four codes in a byte */
+static INLINE planes
+four_codes(__m512i tile)
+{
+	return (planes) {tile, _mm512_setzero_si512()};
+}
 
 /* columns 4 j .. 4 j + 3 of a tile */
 static INLINE __m512i
@@ -250,6 +257,7 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 			store_int8(y + t * ldy + step_rows, s##t##1, low[2 * t + 1], surplus[t], \
 					   row_scale + step_rows, x_scale[t], n_rows - step_rows); \
 	}
+
 /* A bit for each block among 64 columns: has any of n_tokens rows a value there that is not zero? */
 static INLINE uint32_t
 blocks_in_use(const int8_t *x, size_t ldx, const int n_tokens)

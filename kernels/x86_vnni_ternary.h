@@ -217,29 +217,24 @@ TERNARY(gemm)(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float 
 	size_t		n_blocks = ((size_t) cols + BLOCK_COLS - 1) / BLOCK_COLS;
 	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
 	size_t		ldq = bn_quant_stride((size_t) cols);
+	int			quarter = n_tokens <= 4 ? (group_end - group_begin) / 4 : 0;
 	int			g = group_begin;
 
 	/* long streams far from each other, which hardware prefetch can follow */
-	if (n_tokens <= 4)
+	if (n_tokens == 1)
 	{
-		int			step = (group_end - group_begin) / 4;
-
-		for (; g < group_begin + step; g++)
-			if (n_tokens == 1)
-				TERNARY(single_token)(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale,
-									  q, info, 4, step, rows - g * BN_TILE_ROWS);
-			else
-				TERNARY(four_groups)(y + g * BN_TILE_ROWS, ldy, w + g * group_bytes, step, n_blocks,
-									 w_scale, q, ldq, info, rows - g * BN_TILE_ROWS, n_tokens);
-		for (g = group_begin + 4 * step; g < group_end; g++)
-			if (n_tokens == 1)
-				TERNARY(single_token)(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale,
-									  q, info, 1, 0, rows - g * BN_TILE_ROWS);
-			else
-				TERNARY(two_groups)(y + g * BN_TILE_ROWS, ldy, w + g * group_bytes, 0, n_blocks,
-									w_scale, q, ldq, info, rows - g * BN_TILE_ROWS, n_tokens);
+		for (; g < group_begin + quarter; g++)
+			TERNARY(single_token)(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q,
+								  info, 4, quarter, rows - g * BN_TILE_ROWS);
+		for (g = group_begin + 4 * quarter; g < group_end; g++)
+			TERNARY(single_token)(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks, w_scale, q,
+								  info, 1, 0, rows - g * BN_TILE_ROWS);
 		return;
 	}
+	for (; g < group_begin + quarter; g++)
+		TERNARY(four_groups)(y + g * BN_TILE_ROWS, ldy, w + g * group_bytes, quarter, n_blocks,
+							 w_scale, q, ldq, info, rows - g * BN_TILE_ROWS, n_tokens);
+	group_begin += 4 * quarter;
 
 	for (int t0 = 0; t0 < n_tokens; t0 += CHUNK_TOKENS)
 	{

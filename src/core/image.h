@@ -161,7 +161,7 @@ typedef enum bn_screen_choice
 	BN_SCREEN_NEVER
 } bn_screen_choice;
 
-/* What depends on the machine and not on the model; results do not depend on it. */
+/* Choices by which images of one model differ; results do not depend on them. */
 typedef struct bn_image_options
 {
 	bn_screen_choice screen;

@@ -22,10 +22,10 @@
 
 /* A code of two bits set to 1, that is to zero, four times */
 #define ZERO_CODES 0x55
+#define ZERO_CODES_64 UINT64_C(0x5555555555555555)
 
 /* Five codes that are 1 in a byte; see kernels.h */
 #define ZERO_FIVE (40 + 64)
-#define ZERO_CODES_64 UINT64_C(0x5555555555555555)
 
 /*
  * The checksum: four lanes take eight bytes each of every 32, by exclusive or,

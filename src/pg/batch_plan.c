@@ -20,7 +20,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -32,7 +31,6 @@
 
 #include "batch_functions.h"
 #include "batch_scan.h"
-#include "compat.h"
 
 /* What the nodes above one do with its rows */
 #define STOPS_EARLY		1		/* may not want all of them */
@@ -142,6 +140,8 @@ child_column(Split *split, Node *node)
 	int			number = 0;
 	Var		   *below;
 
+	if (split->too_wide)
+		return node;
 	CHECK_FOR_INTERRUPTS();		/* comparing takes long with many columns */
 	foreach(lc, split->child_tlist)
 	{
@@ -178,6 +178,8 @@ call_column(Split *split, FuncExpr *call)
 	ListCell   *lc;
 	int			number = 0;
 
+	if (split->too_wide)
+		return (Node *) call;
 	CHECK_FOR_INTERRUPTS();
 	foreach(lc, split->row)
 	{

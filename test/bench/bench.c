@@ -136,7 +136,7 @@ main(int argc, char **argv)
 	if (b.options.csv_file && !(csv = fopen(b.options.csv_file, "w")))
 		die("could not write the CSV file", NULL);
 	for (i = 0; i < b.n_models; i++)
-		b.loads[i] = load_model(b.options.file, (i == 0) == b.setups[0].kernels->prefers_five,
+		b.loads[i] = load_model(b.options.file, b.setups[0].kernels->prefers_five != (i > 0),
 								&b.models[i]);
 	make_plan(&b.plan, b.models[0].config->context_length, b.options.series);
 	print_model(&b);

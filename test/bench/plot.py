@@ -59,8 +59,9 @@ class Bench:
 
     def memory_limit(self, setup, position=0):
         """Tokens per second of one sequence, if each byte is read once."""
-        per_token = self.value("model", "bytes_per_token") + position * self.value("memory", "kv_token")
-        return self.value("bandwidth", "", setup) / per_token
+        bandwidth = self.value("bandwidth", "", setup)
+        per_token = bandwidth / self.value("memory_limit", "", setup) + position * self.value("memory", "kv_token")
+        return bandwidth / per_token
 
     def batch_limit(self, setup, n):
         """The same of n sequences: weights are read once for all of them.  None: not known."""
