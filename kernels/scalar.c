@@ -204,24 +204,6 @@ ternary_dot(const uint8_t *w, size_t n_blocks, int row, const int8_t *q, int col
 	return sum;
 }
 
-static void
-ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w_scale,
-			 int group_begin, int group_end,
-			 const int8_t *q, const bn_quant *info, int n_tokens)
-{
-	size_t		n_blocks = bn_ternary_blocks((size_t) cols);
-	size_t		ldq = bn_quant_stride((size_t) cols);
-	int			row_end = group_end * BN_TILE_ROWS < rows ? group_end * BN_TILE_ROWS : rows;
-
-	for (int t = 0; t < n_tokens; t++)
-	{
-		float		scale = info[t].scale * w_scale;
-
-		for (int r = group_begin * BN_TILE_ROWS; r < row_end; r++)
-			y[t * ldy + r] = (float) ternary_dot(w, n_blocks, r, q + t * ldq, cols) * scale;
-	}
-}
-
 static int32_t
 ternary5_dot(const uint8_t *w, size_t n_blocks, int row, const int8_t *q, int cols)
 {
@@ -246,12 +228,13 @@ ternary5_dot(const uint8_t *w, size_t n_blocks, int row, const int8_t *q, int co
 	return sum;
 }
 
-void
-bn_scalar_ternary5_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w_scale,
-						int group_begin, int group_end,
-						const int8_t *q, const bn_quant *info, int n_tokens)
+/* Either layout: with its number of blocks and what multiplies a row of it */
+static void
+multiply_ternary(int32_t (*dot) (const uint8_t *w, size_t n_blocks, int row, const int8_t *q, int cols),
+				 size_t n_blocks, float *y, size_t ldy, const uint8_t *w, int rows, int cols,
+				 float w_scale, int group_begin, int group_end,
+				 const int8_t *q, const bn_quant *info, int n_tokens)
 {
-	size_t		n_blocks = bn_ternary5_blocks((size_t) cols);
 	size_t		ldq = bn_quant_stride((size_t) cols);
 	int			row_end = group_end * BN_TILE_ROWS < rows ? group_end * BN_TILE_ROWS : rows;
 
@@ -260,8 +243,26 @@ bn_scalar_ternary5_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int co
 		float		scale = info[t].scale * w_scale;
 
 		for (int r = group_begin * BN_TILE_ROWS; r < row_end; r++)
-			y[t * ldy + r] = (float) ternary5_dot(w, n_blocks, r, q + t * ldq, cols) * scale;
+			y[t * ldy + r] = (float) dot(w, n_blocks, r, q + t * ldq, cols) * scale;
 	}
+}
+
+static void
+ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w_scale,
+			 int group_begin, int group_end,
+			 const int8_t *q, const bn_quant *info, int n_tokens)
+{
+	multiply_ternary(ternary_dot, bn_ternary_blocks((size_t) cols), y, ldy, w, rows, cols, w_scale,
+					 group_begin, group_end, q, info, n_tokens);
+}
+
+void
+bn_scalar_ternary5_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w_scale,
+						int group_begin, int group_end,
+						const int8_t *q, const bn_quant *info, int n_tokens)
+{
+	multiply_ternary(ternary5_dot, bn_ternary5_blocks((size_t) cols), y, ldy, w, rows, cols, w_scale,
+					 group_begin, group_end, q, info, n_tokens);
 }
 
 static int32_t
