@@ -400,7 +400,7 @@ store_group(float *y, const int32_t *sums, const bn_quant *info, float w_scale, 
 #define STEP_GROUP(g) \
 	do { \
 		const uint8_t *p = w + g * step_bytes + b * BN_TILE_BYTES; \
-		_mm_prefetch((const char *) p + PREFETCH_BYTES, _MM_HINT_T1); \
+		_mm_prefetch((const char *) p + PREFETCH_BYTES, _MM_HINT_T0); \
 		STEP_HALF(s##g##0, p, 0); \
 		STEP_HALF(s##g##1, p, 32); \
 	} while (0)
@@ -532,7 +532,7 @@ group_tile(int32_t *sums, const __m256i *unpacked, const uint8_t *w, size_t n_bl
 		{
 			lo = load_half_tile(w + b * BN_TILE_BYTES);
 			hi = load_half_tile(w + b * BN_TILE_BYTES + 32);
-			_mm_prefetch((const char *) w + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T1);
+			_mm_prefetch((const char *) w + b * BN_TILE_BYTES + PREFETCH_BYTES, _MM_HINT_T0);
 		}
 		STEP_COLUMNS(0);
 		STEP_COLUMNS(1);
@@ -689,7 +689,7 @@ int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size
 		__m256i		w0 = _mm256_loadu_si256((const __m256i *) p);
 		__m256i		w1 = _mm256_loadu_si256((const __m256i *) (p + 32));
 
-		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T1);
+		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T0);
 		STEP_TOKEN(0);
 		if (n_tokens > 1)
 			STEP_TOKEN(1);

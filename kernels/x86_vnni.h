@@ -66,8 +66,18 @@
 			break; \
 	}
 
-/* how far ahead of the use ternary weights are asked for */
-#define PREFETCH_BYTES 4096
+/*
+ * How far ahead of its use a stream of weights is asked for: with few tokens,
+ * where memory decides, and with many, where it need not be waited for.
+ */
+#define NEAR_BYTES 2048
+#define FAR_BYTES 4096
+
+static INLINE void
+ask_for_weights(const void *weights)
+{
+	_mm_prefetch((const char *) weights, _MM_HINT_T0);
+}
 
 /* A tile of ternary weights: four codes in each byte, and a fifth in its highest bits */
 typedef struct planes
@@ -141,7 +151,7 @@ pair_step(int group_begin, int group_end)
  * int8 matrices.  The unsigned operand is w + 128, which is w with its sign bit
  * turned over; the surplus is 128 times the sum of the other operand.
  */
-#define INT8_PREFETCH_BYTES 2048
+#define INT8_NEAR_BYTES 1024
 
 /* Writes the outputs of one group for one token, from sums modulo 2^32. */
 static INLINE void
@@ -179,7 +189,7 @@ int8_surplus(const int8_t *x, size_t stride)
 	do { \
 		const int8_t *p = w + g * step_bytes + b * BN_TILE_BYTES; \
 		__m512i		tile = _mm512_xor_si512(_mm512_loadu_si512(p), flip); \
-		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T1); \
+		ask_for_weights(p + INT8_NEAR_BYTES); \
 		high##g = dot(high##g, tile, xh); \
 		low##g = dot(low##g, tile, xl); \
 	} while (0)
@@ -303,8 +313,8 @@ int8_pair(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks
 
 	for (size_t b = 0; b < n_blocks; b++)
 	{
-		_mm_prefetch((const char *) w0 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
-		_mm_prefetch((const char *) w1 + b * BN_TILE_BYTES + INT8_PREFETCH_BYTES, _MM_HINT_T1);
+		ask_for_weights(w0 + b * BN_TILE_BYTES + FAR_BYTES);
+		ask_for_weights(w1 + b * BN_TILE_BYTES + FAR_BYTES);
 		STEP_BLOCK();
 	}
 	EACH_TOKEN(KEEP_TOKEN);

@@ -19,6 +19,14 @@
 
 #define BLOCK_COLS (4 * QUADS)
 
+/* The next tile of a group, after which others are asked for */
+static INLINE planes
+TERNARY(load)(const uint8_t *w, const int ahead)
+{
+	ask_for_weights(w + ahead);
+	return expand_tile(_mm512_loadu_si512(w));
+}
+
 /*
  * One token, n_groups groups that are step groups apart, each a stream of its
  * own.  The codes need not even be shifted into place: with the mask alone they
@@ -28,9 +36,7 @@
  */
 #define STEP_GROUP(g) \
 	do { \
-		planes		p = expand_tile(_mm512_loadu_si512(w + g * step_bytes + b * BN_TILE_BYTES)); \
-		_mm_prefetch((const char *) w + g * step_bytes + b * BN_TILE_BYTES + PREFETCH_BYTES, \
-					 _MM_HINT_T1); \
+		planes		p = TERNARY(load)(w + g * step_bytes + b * BN_TILE_BYTES, NEAR_BYTES); \
 		s##g##0 = dot(s##g##0, _mm512_and_si512(p.four, mask0), q0); \
 		s##g##1 = dot(s##g##1, _mm512_and_si512(p.four, mask1), q1); \
 		s##g##2 = dot(s##g##2, _mm512_and_si512(p.four, mask2), q2); \
@@ -138,14 +144,6 @@ TERNARY(single_token)(float *y, const uint8_t *w, size_t n_blocks, float w_scale
 		} \
 	}
 
-/* The next tile of a group, after which others are asked for */
-static INLINE planes
-TERNARY(load)(const uint8_t *w)
-{
-	_mm_prefetch((const char *) w + PREFETCH_BYTES, _MM_HINT_T1);
-	return expand_tile(_mm512_loadu_si512(w));
-}
-
 /*
  * n_groups groups that are step groups apart, or, with a step of 0, one; and
  * n_tokens tokens.  Codes are unpacked for each tile of tokens anew: that takes
@@ -159,14 +157,15 @@ TERNARY(tile)(float *y, size_t ldy, const uint8_t *w, int step, size_t n_blocks,
 {
 	size_t		step_bytes = (size_t) step * n_blocks * BN_TILE_BYTES;
 	int			step_rows = step * BN_TILE_ROWS;
+	const int	ahead = n_groups == 4 ? NEAR_BYTES : FAR_BYTES;
 
 	EACH_TOKEN(ZERO_TOKEN);
 	for (size_t b = 0; b < n_blocks; b++, w += BN_TILE_BYTES)
 	{
-		planes		p0 = TERNARY(load)(w);
-		planes		p1 = TERNARY(load)(w + step_bytes);
-		planes		p2 = n_groups == 4 ? TERNARY(load)(w + 2 * step_bytes) : p1;
-		planes		p3 = n_groups == 4 ? TERNARY(load)(w + 3 * step_bytes) : p1;
+		planes		p0 = TERNARY(load)(w, ahead);
+		planes		p1 = TERNARY(load)(w + step_bytes, ahead);
+		planes		p2 = n_groups == 4 ? TERNARY(load)(w + 2 * step_bytes, ahead) : p1;
+		planes		p3 = n_groups == 4 ? TERNARY(load)(w + 3 * step_bytes, ahead) : p1;
 
 		STEP_COLUMNS(0);
 		STEP_COLUMNS(1);

@@ -24,6 +24,9 @@
 /* Multiply-adds that are worth handing to another thread, some microseconds. */
 #define BN_PIECE_WORK (64 * 1024)
 
+/* Rows of the output matrix that the head looks at together, whole groups of 16. */
+#define BN_HEAD_BLOCK 32
+
 /* In a step of at most so many tokens the attention to one KV head is divided among threads. */
 #define BN_SPLIT_TOKENS 8
 
@@ -72,6 +75,8 @@ struct bn_engine
 	int8_t	   *head_fixed;		/* [max_entries][2: high, low][quant stride of d_model] */
 	float	   *head_scale;		/* [max_entries], of head_fixed */
 	bn_screened *screened;		/* [max_entries] */
+	float	   *block_bound;	/* [max_entries, n_head_blocks], of logits */
+	int			n_head_blocks;	/* of BN_HEAD_BLOCK rows of the output matrix */
 	int32_t    *survivors;		/* [n_threads, max_survivors] */
 	int32_t		max_survivors;
 

@@ -12,9 +12,12 @@
  * by Cauchy and Schwarz.  w' x' is a sum of integers, exact but for the last
  * roundings; the kernel's w x differs from the true one by at most n + 64
  * roundings of products whose sizes add up to ||w|| ||x|| or less.  That makes
- * a bound E on the difference of the two logits.  With T the least of w' x' - E
- * over the n rows that look best, n logits are at least T, so rows with
- * w' x' + E < T are not among the n largest; all others are computed exactly.
+ * a bound E on the difference of the two logits.  First n rows that look good
+ * are computed exactly.  With T the least of their logits, rows with
+ * w' x' + E < T are not among the n largest; all others are computed, too.
+ *
+ * The threads that multiply the screen also keep the largest w' x' + E of each
+ * block of rows, so that whoever looks for the rows need not look at them all.
  *
  * src/core/head.c
  *
@@ -26,10 +29,10 @@
 #include <string.h>
 
 #define HEAD_GRAIN 64			/* rows that one thread takes at least */
-#define SCREEN_GRAIN 4			/* groups of rows, likewise */
-#define BEST_SHARE 32			/* more than a part of the rows: no screen */
-#define BLOCK 16				/* rows that are compared at once */
+#define SCREEN_GRAIN (2 * BN_HEAD_BLOCK / BN_TILE_ROWS) /* groups of rows, likewise */
+#define BEST_SHARE BN_HEAD_BLOCK	/* more than a row of each block: no screen */
 #define LINE_BYTES 64			/* of cache */
+#define BOUND_LANES 8			/* that a compiler can compute at once */
 #define USUAL_SIZE 3.5			/* of a value: so many times the root of the mean square */
 
 /* Sizes for which no step of the bounds over- or underflows */
@@ -96,7 +99,81 @@ multiply_head(void *arg, int begin, int end, int thread)
 					  input_row(e, job->first), job->n_rows, thread);
 }
 
-/* Items are groups of rows of the screen. */
+/*
+ * Row r of the output matrix has for a row of the head's input at most the
+ * logit of the screen and this.
+ */
+typedef struct bounds
+{
+	const float *error;			/* of each row of the screen */
+	const float *norm;
+	float		error_factor;
+	float		norm_factor;
+} bounds;
+
+static inline bounds
+bounds_of(const bn_engine *e, int row)
+{
+	const bn_image_header *h = e->model->header;
+	const float *rows = (const float *) ((const char *) e->model->image + h->screen_rows_offset);
+	size_t		n = bn_screen_row_count(h);
+
+	return (bounds) {rows + n, rows + 2 * n,
+		e->screened[row].error_factor, e->screened[row].norm_factor};
+}
+
+static inline float
+most_above(const bounds *b, int32_t r)
+{
+	return b->error_factor * b->error[r] + b->norm_factor * b->norm[r] + 1e-37f;
+}
+
+/* The largest logit that there may be in a block of the output matrix. */
+static float
+bound_block(const bounds *b, const float *logits, int32_t begin, int32_t end)
+{
+	float		lanes[BOUND_LANES];
+	float		largest = -INFINITY;
+	int			i;
+
+	for (i = 0; i < BOUND_LANES; i++)
+		lanes[i] = -INFINITY;
+	for (; end - begin >= BOUND_LANES; begin += BOUND_LANES)
+		for (i = 0; i < BOUND_LANES; i++)
+		{
+			float		v = logits[begin + i] + most_above(b, begin + i);
+
+			lanes[i] = lanes[i] > v ? lanes[i] : v;
+		}
+	for (i = 0; i < BOUND_LANES; i++)
+		largest = largest > lanes[i] ? largest : lanes[i];
+	for (; begin < end; begin++)
+	{
+		float		v = logits[begin] + most_above(b, begin);
+
+		largest = largest > v ? largest : v;
+	}
+	return largest;
+}
+
+/* The same of all blocks among rows that have been multiplied. */
+static void
+bound_blocks(bn_engine *e, int row, int32_t begin, int32_t end)
+{
+	bounds		b = bounds_of(e, row);
+	const float *logits = entry_of(e, row)->logits;
+	float	   *bound = bn_row(e->block_bound, row, e->n_head_blocks);
+	int32_t		vocab = e->model->config->vocab_size;
+
+	if (end > vocab)
+		end = vocab;
+	for (; begin < end; begin += BN_HEAD_BLOCK)
+		bound[begin / BN_HEAD_BLOCK] =
+			bound_block(&b, logits, begin,
+						end - begin < BN_HEAD_BLOCK ? end : begin + BN_HEAD_BLOCK);
+}
+
+/* Items are groups of rows of the screen, from the first of a block on. */
 static void
 multiply_screen(void *arg, int begin, int end, int thread)
 {
@@ -106,17 +183,24 @@ multiply_screen(void *arg, int begin, int end, int thread)
 	const bn_tensor *w = &h->screen;
 	const float *row_scale = (const float *) ((const char *) e->model->image + h->screen_rows_offset);
 	int64_t		group_work = (int64_t) BN_TILE_ROWS * w->cols * job->n_rows;
-	int			most = (int) (BN_STOP_CHECK_WORK / group_work);
+	int			most = (int) (BN_STOP_CHECK_WORK / group_work) / SCREEN_GRAIN * SCREEN_GRAIN;
 
 	if (most < SCREEN_GRAIN)
 		most = SCREEN_GRAIN;
 	for (; begin < end && !bn_engine_stopping(e, thread); begin += most)
+	{
+		int			stop = end - begin > most ? begin + most : end;
+		int			row;
+
 		e->kernels->int8_gemm(entry_of(e, job->first)->logits, (size_t) w->rows,
 							  bn_tensor_data(e->model, w), w->rows, w->cols, row_scale,
-							  begin, end - begin > most ? begin + most : end,
+							  begin, stop,
 							  e->head_fixed + 2 * (size_t) job->first *
 							  bn_quant_stride((size_t) w->cols),
 							  e->head_scale + job->first, job->n_rows);
+		for (row = job->first; row < job->first + job->n_rows; row++)
+			bound_blocks(e, row, begin * BN_TILE_ROWS, stop * BN_TILE_ROWS);
+	}
 }
 
 /*
@@ -181,59 +265,6 @@ fix_row(bn_engine *e, int row, int n_rows)
 	s->norm_factor = (float) (sqrt(loss) * 1.00001 + norm * (n + 64) * 0x1p-24);
 }
 
-/*
- * Collects the rows that the bound cannot exclude.  Returns how many, or -1 if
- * they are too many.
- */
-static int32_t
-find_survivors(bn_engine *e, int row, const float *logits, int32_t *survivors)
-{
-	const bn_step_entry *entry = entry_of(e, row);
-	const bn_image_header *h = e->model->header;
-	const float *error = (const float *) ((const char *) e->model->image + h->screen_rows_offset) +
-		bn_screen_row_count(h);
-	const float *norm = error + bn_screen_row_count(h);
-	float		a = e->screened[row].error_factor;
-	float		b = e->screened[row].norm_factor;
-	int32_t		vocab = h->config.vocab_size;
-	float		threshold = INFINITY;
-	int32_t		n = 0;
-	int32_t		r;
-	int32_t		k;
-
-#define BOUND(r) (a * error[r] + b * norm[r] + 1e-37f)
-	bn_select_best(logits, NULL, vocab, entry->best, entry->n_best);
-	for (k = 0; k < entry->n_best; k++)
-	{
-		float		least = (float) entry->best[k].logprob - BOUND(entry->best[k].token);
-
-		threshold = least < threshold ? least : threshold;
-	}
-	for (r = 0; r < vocab; r += BLOCK)
-	{
-		int32_t		end = vocab - r < BLOCK ? vocab : r + BLOCK;
-		int			found = 0;
-
-		if (end - r == BLOCK)
-			for (k = 0; k < BLOCK; k++)
-				found |= !(logits[r + k] + BOUND(r + k) < threshold);
-		else
-			found = 1;
-		if (!found)
-			continue;
-		for (k = r; k < end; k++)
-		{
-			if (logits[k] + BOUND(k) < threshold)
-				continue;
-			if (n == e->max_survivors)
-				return -1;
-			survivors[n++] = k;
-		}
-	}
-#undef BOUND
-	return n;
-}
-
 /* Asks for a row of the output matrix, of which nobody can guess that it is next. */
 static void
 ask_for_row(const bn_engine *e, int row)
@@ -245,6 +276,85 @@ ask_for_row(const bn_engine *e, int row)
 
 	for (i = 0; i < bytes; i += LINE_BYTES)
 		__builtin_prefetch(data + i, 0, 2);
+}
+
+/* The logits of the listed rows of the output matrix. */
+static void
+multiply_listed(bn_engine *e, int row, const int32_t *listed, int32_t n, int thread)
+{
+	int32_t		i;
+
+	for (i = 0; i < n && !bn_engine_stopping(e, thread); i++)
+	{
+		if (i + 1 < n)
+			ask_for_row(e, listed[i + 1]);
+		multiply_rows(e, entry_of(e, row)->logits, listed[i], listed[i] + 1,
+					  input_row(e, row), 1, thread);
+	}
+}
+
+/*
+ * Of the n_best blocks with the largest bounds, the row that looks best in
+ * each.  Returns the least of their logits.
+ */
+static float
+find_threshold(bn_engine *e, int row, int32_t *listed, int thread)
+{
+	const bn_step_entry *entry = entry_of(e, row);
+	const float *logits = entry->logits;
+	float		threshold = INFINITY;
+	int32_t		k;
+
+	bn_select_best(bn_row(e->block_bound, row, e->n_head_blocks), NULL, e->n_head_blocks,
+				   entry->best, entry->n_best);
+	for (k = 0; k < entry->n_best; k++)
+	{
+		int32_t		r = entry->best[k].token * BN_HEAD_BLOCK;
+		int32_t		end = r + BN_HEAD_BLOCK;
+
+		if (end > e->model->config->vocab_size)
+			end = e->model->config->vocab_size;
+		for (listed[k] = r; r < end; r++)
+			if (logits[r] > logits[listed[k]])
+				listed[k] = r;
+	}
+	multiply_listed(e, row, listed, entry->n_best, thread);
+	for (k = 0; k < entry->n_best; k++)
+		threshold = logits[listed[k]] < threshold ? logits[listed[k]] : threshold;
+	return threshold;
+}
+
+/*
+ * Collects the rows that the bound cannot exclude.  Returns how many, or -1 if
+ * they are too many.
+ */
+static int32_t
+find_survivors(bn_engine *e, int row, float threshold, int32_t *survivors)
+{
+	const float *logits = entry_of(e, row)->logits;
+	const float *bound = bn_row(e->block_bound, row, e->n_head_blocks);
+	bounds		b = bounds_of(e, row);
+	int32_t		vocab = e->model->config->vocab_size;
+	int32_t		n = 0;
+	int			block;
+
+	for (block = 0; block < e->n_head_blocks; block++)
+	{
+		int32_t		r = block * BN_HEAD_BLOCK;
+		int32_t		end = vocab - r < BN_HEAD_BLOCK ? vocab : r + BN_HEAD_BLOCK;
+
+		if (bound[block] < threshold)
+			continue;
+		for (; r < end; r++)
+		{
+			if (logits[r] + most_above(&b, r) < threshold)
+				continue;
+			if (n == e->max_survivors)
+				return -1;
+			survivors[n++] = r;
+		}
+	}
+	return n;
 }
 
 /* Items are rows of the head's input that went through the screen. */
@@ -260,18 +370,11 @@ find_best(void *arg, int begin, int end, int thread)
 		int			row = job->first + begin;
 		const bn_step_entry *entry = entry_of(e, row);
 		int32_t		n = -1;
-		int32_t		i;
 
 		if (!e->screened[row].all)
-			n = find_survivors(e, row, entry->logits, survivors);
+			n = find_survivors(e, row, find_threshold(e, row, survivors, thread), survivors);
 		e->screened[row].all = n < 0;
-		for (i = 0; i < n; i++)
-		{
-			if (i + 1 < n)
-				ask_for_row(e, survivors[i + 1]);
-			multiply_rows(e, entry->logits, survivors[i], survivors[i] + 1,
-						  input_row(e, row), 1, thread);
-		}
+		multiply_listed(e, row, survivors, n, thread);
 		bn_select_best(entry->logits, survivors, n, entry->best, entry->n_best);
 	}
 }
