@@ -308,13 +308,45 @@ softmax(float *s, int n, float scale)
 }
 
 /*
+ * Rows of half floats that a later call needs.  They are asked for line by line
+ * in the order of addresses, which hardware prefetch recognises, and a line or
+ * two between pieces of work: a core waits when it has asked for more lines than
+ * it can keep track of (some two dozen).
+ */
+#define LINE_HALVES 32
+
+typedef struct later_rows
+{
+	const uint16_t *row;
+	size_t		ld;
+	int			n_rows;
+	int			n_columns;
+	int			column;			/* of the next line */
+} later_rows;
+
+static INLINE void
+ask_for_line(later_rows *later)
+{
+	if (later->n_rows == 0)
+		return;
+	__builtin_prefetch(later->row + later->column, 0, 3);
+	later->column += LINE_HALVES;
+	if (later->column >= later->n_columns)
+	{
+		later->column = 0;
+		later->row += later->ld;
+		later->n_rows--;
+	}
+}
+
+/*
  * Weighted sum of values for up to four heads of one group at 16 columns; the
  * sums stay in registers while the positions go by, and a value is converted
  * once for all heads.
  */
 static INLINE void
 values_16(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
-		  const uint16_t *v, size_t ldv, int n_pos, int n, const bool tail)
+		  const uint16_t *v, size_t ldv, int n_pos, int n, const bool tail, later_rows *later)
 {
 	v16			o0 = tail ? v_load_n(out, n) : v_load(out);
 	v16			o1 = o0;
@@ -331,6 +363,7 @@ values_16(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
 	{
 		v16			x = tail ? v_load_half_n(v, n) : v_load_half(v);
 
+		ask_for_line(later);
 		o0 = v_fma(v_set1(w[p]), x, o0);
 		if (n_heads > 1)
 			o1 = v_fma(v_set1(w[ldw + p]), x, o1);
@@ -354,112 +387,93 @@ values_16(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
 #if V_TOKENS == 4
 
 /*
- * Four heads at 32 columns: a sum waits for its own addition before, so four
- * of them do not keep the units busy.
+ * Four heads at 64 columns: a sum waits for its own addition before, so four of
+ * them do not keep the units busy, and the more columns there are the less often
+ * a weight is loaded.
  */
-static INLINE void
-values_4x32(float *out, size_t ldo, const float *w, size_t ldw, const uint16_t *v, size_t ldv,
-			int n_pos)
-{
-	float	   *half = out + LANES;
-	v16			a0 = v_load(out);
-	v16			a1 = v_load(out + ldo);
-	v16			a2 = v_load(out + 2 * ldo);
-	v16			a3 = v_load(out + 3 * ldo);
-	v16			b0 = v_load(half);
-	v16			b1 = v_load(half + ldo);
-	v16			b2 = v_load(half + 2 * ldo);
-	v16			b3 = v_load(half + 3 * ldo);
+#define FOUR_HEADS(DO) \
+	DO(0); \
+	DO(1); \
+	DO(2); \
+	DO(3)
+#define LOAD_SUMS(h) \
+	v16			s##h##0 = v_load(out + h * ldo); \
+	v16			s##h##1 = v_load(out + h * ldo + LANES); \
+	v16			s##h##2 = v_load(out + h * ldo + 2 * LANES); \
+	v16			s##h##3 = v_load(out + h * ldo + 3 * LANES)
+#define ADD_VALUES(h) \
+	do { \
+		v16			wh = v_set1(w[h * ldw + p]); \
+		s##h##0 = v_fma(wh, x0, s##h##0); \
+		s##h##1 = v_fma(wh, x1, s##h##1); \
+		s##h##2 = v_fma(wh, x2, s##h##2); \
+		s##h##3 = v_fma(wh, x3, s##h##3); \
+	} while (0)
+#define STORE_SUMS(h) \
+	v_store(out + h * ldo, s##h##0); \
+	v_store(out + h * ldo + LANES, s##h##1); \
+	v_store(out + h * ldo + 2 * LANES, s##h##2); \
+	v_store(out + h * ldo + 3 * LANES, s##h##3)
 
+static INLINE void
+values_4x64(float *out, size_t ldo, const float *w, size_t ldw, const uint16_t *v, size_t ldv,
+			int n_pos, later_rows *later)
+{
+	FOUR_HEADS(LOAD_SUMS);
 	for (int p = 0; p < n_pos; p++)
 	{
-		v16			x = v_load_half(v);
-		v16			y = v_load_half(v + LANES);
-		v16			w0 = v_set1(w[p]);
-		v16			w1 = v_set1(w[ldw + p]);
-		v16			w2 = v_set1(w[2 * ldw + p]);
-		v16			w3 = v_set1(w[3 * ldw + p]);
+		v16			x0 = v_load_half(v);
+		v16			x1 = v_load_half(v + LANES);
+		v16			x2 = v_load_half(v + 2 * LANES);
+		v16			x3 = v_load_half(v + 3 * LANES);
 
-		a0 = v_fma(w0, x, a0);
-		a1 = v_fma(w1, x, a1);
-		a2 = v_fma(w2, x, a2);
-		a3 = v_fma(w3, x, a3);
-		b0 = v_fma(w0, y, b0);
-		b1 = v_fma(w1, y, b1);
-		b2 = v_fma(w2, y, b2);
-		b3 = v_fma(w3, y, b3);
+		ask_for_line(later);
+		ask_for_line(later);
+		FOUR_HEADS(ADD_VALUES);
 		v += ldv;
 	}
-	v_store(out, a0);
-	v_store(out + ldo, a1);
-	v_store(out + 2 * ldo, a2);
-	v_store(out + 3 * ldo, a3);
-	v_store(half, b0);
-	v_store(half + ldo, b1);
-	v_store(half + 2 * ldo, b2);
-	v_store(half + 3 * ldo, b3);
+	FOUR_HEADS(STORE_SUMS);
 }
+
+#undef FOUR_HEADS
+#undef LOAD_SUMS
+#undef ADD_VALUES
+#undef STORE_SUMS
 
 #endif
-
-/*
- * Asks memory for n_columns of rows that are needed soon.
- * Called for a few lines at a time, between pieces of work: a core waits when
- * it has asked for more lines than it can keep track of (some two dozen).
- */
-static INLINE void
-ask_for(const uint16_t *rows, size_t ld, int n_rows, int n_columns)
-{
-	const int	line = 64 / sizeof(uint16_t);
-
-	for (int r = 0; r < n_rows; r++)
-		for (int i = 0; i < n_columns; i += line)
-			__builtin_prefetch(rows + (size_t) r * ld + i, 0, 3);
-}
 
 static INLINE void
 values_heads(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
-			 const uint16_t *v, const uint16_t *next, size_t ldv, int n_pos, int head_dim)
+			 const uint16_t *v, size_t ldv, int n_pos, int head_dim, later_rows *later)
 {
 	int			i = 0;
 
-	for (; i + 2 * LANES <= head_dim; i += 2 * LANES)
-	{
-		if (next != NULL)
-			ask_for(next + i, ldv, n_pos, 2 * LANES);
 #if V_TOKENS == 4
-		if (n_heads == 4)
-		{
-			values_4x32(out + i, ldo, w, ldw, v + i, ldv, n_pos);
-			continue;
-		}
+	if (n_heads == 4)
+		for (; i + 4 * LANES <= head_dim; i += 4 * LANES)
+			values_4x64(out + i, ldo, w, ldw, v + i, ldv, n_pos, later);
 #endif
-		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, LANES, false);
-		values_16(out + i + LANES, ldo, w, ldw, n_heads, v + i + LANES, ldv, n_pos, LANES, false);
-	}
 	for (; i + LANES <= head_dim; i += LANES)
-		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, LANES, false);
+		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, LANES, false, later);
 	if (i < head_dim)
-		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, head_dim - i, true);
+		values_16(out + i, ldo, w, ldw, n_heads, v + i, ldv, n_pos, head_dim - i, true, later);
 }
 
 static void
 attn_values(float *out, size_t ldo, const float *w, size_t ldw, int n_q,
 			const uint16_t *v, const uint16_t *next, size_t ldv, int n_pos, int head_dim)
 {
+	later_rows	later = {next, ldv, next == NULL ? 0 : n_pos, head_dim, 0};
 	int			h = 0;
 
 	for (; h + 4 <= n_q; h += 4)
-	{
-		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 4, v, next, ldv, n_pos, head_dim);
-		next = NULL;
-	}
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 4, v, ldv, n_pos, head_dim, &later);
 	if (n_q - h == 3)
-		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 3, v, next, ldv, n_pos, head_dim);
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 3, v, ldv, n_pos, head_dim, &later);
 	else if (n_q - h == 2)
-		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 2, v, next, ldv, n_pos, head_dim);
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 2, v, ldv, n_pos, head_dim, &later);
 	else if (n_q - h == 1)
-		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 1, v, next, ldv, n_pos, head_dim);
+		values_heads(out + h * ldo, ldo, w + h * ldw, ldw, 1, v, ldv, n_pos, head_dim, &later);
 }
 
 /* 16 elements of a row of half or float values, n of them in a tail */
@@ -512,6 +526,8 @@ ask_ahead(const void *row, int i, const bool half)
 			ask_ahead(w[2], i, half); \
 			ask_ahead(w[3], i, half); \
 		} \
+		ask_for_line(later); \
+		ask_for_line(later); \
 		v16			x0 = load_vector(x, i, n - i, tail); \
 		s0 = accumulate(load_row(w[0], i, n - i, half, tail), x0, s0, n - i, tail); \
 		s1 = accumulate(load_row(w[1], i, n - i, half, tail), x0, s1, n - i, tail); \
@@ -521,7 +537,7 @@ ask_ahead(const void *row, int i, const bool half)
 
 static INLINE void
 dots_4x1(float *out, const void *const *w, const float *x, int n, const bool half,
-		 const bool streamed)
+		 const bool streamed, later_rows *later)
 {
 	v16			s0 = v_set1(0.0f);
 	v16			s1 = s0;
@@ -554,6 +570,8 @@ dots_4x1(float *out, const void *const *w, const float *x, int n, const bool hal
 		v16			w1 = load_row(w[1], i, n - i, half, tail); \
 		v16			w2 = load_row(w[2], i, n - i, half, tail); \
 		v16			w3 = load_row(w[3], i, n - i, half, tail); \
+		ask_for_line(later); \
+		ask_for_line(later); \
 		STEP_TOKEN(0, tail); \
 		STEP_TOKEN(1, tail); \
 		STEP_TOKEN(2, tail); \
@@ -562,7 +580,8 @@ dots_4x1(float *out, const void *const *w, const float *x, int n, const bool hal
 
 /* Four rows times four vectors, out[16]. */
 static INLINE void
-dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half)
+dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half,
+		  later_rows *later)
 {
 	v16			s00 = v_set1(0.0f);
 	v16			s01 = s00,
@@ -603,6 +622,7 @@ dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, c
 		v16			w1 = load_row(w[1], i, n - i, half, tail); \
 		v16			x0 = load_vector(x, i, n - i, tail); \
 		v16			x1 = load_vector(x + ldx, i, n - i, tail); \
+		ask_for_line(later); \
 		s00 = accumulate(w0, x0, s00, n - i, tail); \
 		s01 = accumulate(w1, x0, s01, n - i, tail); \
 		s10 = accumulate(w0, x1, s10, n - i, tail); \
@@ -611,7 +631,8 @@ dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, c
 
 /* Two rows times two vectors, out[4] as x0 w0, x0 w1, x1 w0, x1 w1. */
 static INLINE void
-dots_2x2(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half)
+dots_2x2(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half,
+		 later_rows *later)
 {
 	v16			s00 = v_set1(0.0f);
 	v16			s01 = s00;
@@ -630,13 +651,14 @@ dots_2x2(float *out, const void *const *w, const float *x, size_t ldx, int n, co
 
 /* Four rows times two vectors, out[8]. */
 static INLINE void
-dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half)
+dots_many(float *out, const void *const *w, const float *x, size_t ldx, int n, const bool half,
+		  later_rows *later)
 {
 	float		upper[4];
 	float		lower[4];
 
-	dots_2x2(upper, w, x, ldx, n, half);
-	dots_2x2(lower, w + 2, x, ldx, n, half);
+	dots_2x2(upper, w, x, ldx, n, half, later);
+	dots_2x2(lower, w + 2, x, ldx, n, half, later);
 	for (int t = 0; t < 2; t++)
 	{
 		memcpy(out + 4 * t, upper + 2 * t, 2 * sizeof(float));
@@ -664,7 +686,7 @@ store_sums(float *y, const float *sums, int n)
  */
 static INLINE void
 dots(float *y, size_t ldy, const void *w, size_t ldw, int n_rows,
-	 const float *x, size_t ldx, int n_tokens, int n, const bool half)
+	 const float *x, size_t ldx, int n_tokens, int n, const bool half, later_rows *later)
 {
 	size_t		row_bytes = ldw * (half ? sizeof(uint16_t) : sizeof(float));
 
@@ -679,13 +701,13 @@ dots(float *y, size_t ldy, const void *w, size_t ldw, int n_rows,
 			row[k] = (const char *) w + (size_t) (r + (k < n_out ? k : n_out - 1)) * row_bytes;
 		for (; t + V_TOKENS <= n_tokens; t += V_TOKENS)
 		{
-			dots_many(out, row, x + t * ldx, ldx, n, half);
+			dots_many(out, row, x + t * ldx, ldx, n, half, later);
 			for (int k = 0; k < V_TOKENS; k++)
 				store_sums(y + (t + k) * ldy + r, out + 4 * k, n_out);
 		}
 		for (; t < n_tokens; t++)
 		{
-			dots_4x1(out, row, x + t * ldx, n, half, false);
+			dots_4x1(out, row, x + t * ldx, n, half, false, later);
 			store_sums(y + t * ldy + r, out, n_out);
 		}
 	}
@@ -701,6 +723,7 @@ dots_streamed(float *y, const void *w, size_t ldw, int n_rows, const float *x, i
 {
 	size_t		row_bytes = ldw * (half ? sizeof(uint16_t) : sizeof(float));
 	int			quarter = n_rows / 4;
+	later_rows	none = {0};
 
 	for (int r = 0; r < quarter; r++)
 	{
@@ -709,36 +732,33 @@ dots_streamed(float *y, const void *w, size_t ldw, int n_rows, const float *x, i
 
 		for (int k = 0; k < 4; k++)
 			row[k] = (const char *) w + (size_t) (r + k * quarter) * row_bytes;
-		dots_4x1(out, row, x, n, half, true);
+		dots_4x1(out, row, x, n, half, true, &none);
 		for (int k = 0; k < 4; k++)
 			y[r + k * quarter] = out[k];
 	}
 	dots(y + 4 * quarter, 0, (const char *) w + (size_t) (4 * quarter) * row_bytes, ldw,
-		 n_rows - 4 * quarter, x, 0, 1, n, half);
+		 n_rows - 4 * quarter, x, 0, 1, n, half, &none);
 }
 
 static void
 attn_scores(float *s, size_t lds, const float *q, size_t ldq, int n_q,
 			const uint16_t *k, const uint16_t *next, size_t ldk, int n_pos, int head_dim)
 {
-	for (int p = 0; p < n_pos; p += 4)
-	{
-		int			n = n_pos - p < 4 ? n_pos - p : 4;
+	later_rows	later = {next, ldk, next == NULL ? 0 : n_pos, head_dim, 0};
 
-		if (next != NULL)
-			ask_for(next + (size_t) p * ldk, ldk, n, head_dim);
-		dots(s + p, lds, k + (size_t) p * ldk, ldk, n, q, ldq, n_q, head_dim, true);
-	}
+	dots(s, lds, k, ldk, n_pos, q, ldq, n_q, head_dim, true, &later);
 }
 
 static INLINE void
 matmul(float *y, size_t ldy, const void *w, size_t cols, int n_rows,
 	   const float *x, size_t ldx, int n_tokens, const bool half)
 {
+	later_rows	none = {0};
+
 	if (n_tokens == 1)
 		dots_streamed(y, w, cols, n_rows, x, (int) cols, half);
 	else
-		dots(y, ldy, w, cols, n_rows, x, ldx, n_tokens, (int) cols, half);
+		dots(y, ldy, w, cols, n_rows, x, ldx, n_tokens, (int) cols, half, &none);
 }
 
 static void

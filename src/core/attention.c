@@ -214,50 +214,98 @@ thread_rows(const bn_engine *e, float *rows, int thread)
 	return rows + (size_t) thread * block_floats;
 }
 
+static void
+attend_to(bn_engine *e, int item, int thread)
+{
+	float	   *scores = e->scores + (size_t) thread * (size_t) (e->max_block * group_size(e)) * e->score_stride;
+	head_block	b = find_item(e, item, scores);
+
+	compute_scores(e, &b, thread_rows(e, e->block_q, thread), 0, block_positions(e, &b));
+	compute_weights(e, &b, 0, (b.end - b.begin) * group_size(e));
+	compute_values(e, &b, thread_rows(e, e->block_out, thread), 0, e->model->config->head_dim);
+}
+
 /* Whole items, where there are enough of them. */
 static void
 attend(void *arg, int begin, int end, int thread)
 {
 	bn_engine  *e = arg;
-	float	   *scores = e->scores + (size_t) thread * (size_t) (e->max_block * group_size(e)) * e->score_stride;
 	int			item;
 
 	for (item = begin; item < end && !bn_engine_stopping(e, thread); item++)
-	{
-		head_block	b = find_item(e, item, scores);
-
-		compute_scores(e, &b, thread_rows(e, e->block_q, thread), 0, block_positions(e, &b));
-		compute_weights(e, &b, 0, (b.end - b.begin) * group_size(e));
-		compute_values(e, &b, thread_rows(e, e->block_out, thread), 0, e->model->config->head_dim);
-	}
+		attend_to(e, item, thread);
 }
 
-/*
- * With few tokens there are few items, which do not divide evenly among the
- * threads.  Of those that are left over when each thread has had as many, each
- * part of the work is divided for itself: scores by positions, values by
- * columns.  That is not for all items, since scores then go from the cache of
- * one core to that of another.
- */
-typedef struct split_job
-{
-	bn_engine  *engine;
-	int			first_item;
-	int			n_parts;		/* of an item */
-	int32_t		part;			/* positions, or columns */
-} split_job;
-
+/* An item whose scores all threads see. */
 static head_block
-find_split(const split_job *job, int piece)
+find_shared(const bn_engine *e, int item)
 {
-	bn_engine  *e = job->engine;
-	head_block	b = find_item(e, job->first_item + piece / job->n_parts, NULL);
+	head_block	b = find_item(e, item, NULL);
 
 	b.scores = e->split_scores +
 		(size_t) ((b.begin * e->model->config->n_kv_heads + b.kv_head * (b.end - b.begin)) * group_size(e)) *
 		e->score_stride;
 	return b;
 }
+
+/*
+ * With few tokens there are few items, which do not divide evenly among the
+ * threads.  Those that are left over when each thread has had as many are
+ * computed in two halves: the scores before all else, the values after it, when
+ * whoever had the scores has long been done with them.
+ */
+typedef struct halves_job
+{
+	bn_engine  *engine;
+	int			n_whole;
+	int			n_left;
+	atomic_int	n_scored;		/* of those left over */
+} halves_job;
+
+static void
+attend_halves(void *arg, int begin, int end, int thread)
+{
+	halves_job *job = arg;
+	bn_engine  *e = job->engine;
+	int			piece;
+
+	for (piece = begin; piece < end && !bn_engine_stopping(e, thread); piece++)
+	{
+		int			whole = piece - job->n_left;
+		head_block	b;
+
+		if (whole >= 0 && whole < job->n_whole)
+		{
+			attend_to(e, whole, thread);
+			continue;
+		}
+		b = find_shared(e, whole < 0 ? job->n_whole + piece : whole);
+		if (whole < 0)
+		{
+			compute_scores(e, &b, thread_rows(e, e->block_q, thread), 0, block_positions(e, &b));
+			compute_weights(e, &b, 0, (b.end - b.begin) * group_size(e));
+			atomic_fetch_add_explicit(&job->n_scored, 1, memory_order_release);
+			continue;
+		}
+		while (atomic_load_explicit(&job->n_scored, memory_order_acquire) < job->n_left)
+			if (bn_engine_stopping(e, thread))
+				return;
+		compute_values(e, &b, thread_rows(e, e->block_out, thread), 0, e->model->config->head_dim);
+	}
+}
+
+/*
+ * Where there are fewer items than threads, each part of the work is divided for
+ * itself: scores by positions, values by columns.  That is not for all items,
+ * since scores then go from the cache of one core to that of another, and since
+ * half a row takes memory as long as a whole one.
+ */
+typedef struct split_job
+{
+	bn_engine  *engine;
+	int			n_parts;		/* of an item */
+	int32_t		part;			/* positions, or columns */
+} split_job;
 
 static void
 split_scores(void *arg, int begin, int end, int thread)
@@ -268,7 +316,7 @@ split_scores(void *arg, int begin, int end, int thread)
 
 	for (piece = begin; piece < end && !bn_engine_stopping(e, thread); piece++)
 	{
-		head_block	b = find_split(job, piece);
+		head_block	b = find_shared(e, piece / job->n_parts);
 		int32_t		from = piece % job->n_parts * job->part;
 		int32_t		to = block_positions(e, &b);
 
@@ -282,15 +330,16 @@ static void
 split_weights(void *arg, int begin, int end, int thread)
 {
 	const split_job *job = arg;
+	bn_engine  *e = job->engine;
 	int			piece;
 
-	for (piece = begin; piece < end && !bn_engine_stopping(job->engine, thread); piece++)
+	for (piece = begin; piece < end && !bn_engine_stopping(e, thread); piece++)
 	{
-		head_block	b = find_split(job, piece);
+		head_block	b = find_shared(e, piece / job->n_parts);
 		int			query = piece % job->n_parts;
 
-		if (query < (b.end - b.begin) * group_size(job->engine))
-			compute_weights(job->engine, &b, query, query + 1);
+		if (query < (b.end - b.begin) * group_size(e))
+			compute_weights(e, &b, query, query + 1);
 	}
 }
 
@@ -304,7 +353,7 @@ split_values(void *arg, int begin, int end, int thread)
 
 	for (piece = begin; piece < end && !bn_engine_stopping(e, thread); piece++)
 	{
-		head_block	b = find_split(job, piece);
+		head_block	b = find_shared(e, piece / job->n_parts);
 		int			from = piece % job->n_parts * job->part;
 
 		compute_values(e, &b, thread_rows(e, e->block_out, thread), from,
@@ -318,13 +367,7 @@ attend_split(bn_engine *e, int n_items, int64_t item_work)
 	const bn_config *c = e->model->config;
 	int32_t		n_positions = 1;
 	int			t;
-	split_job	job = {.engine = e, .first_item = n_items - n_items % e->n_threads};
-
-	if (job.first_item > 0)
-		bn_engine_run(e, BN_PART_ATTENTION, attend, e, job.first_item, 1, item_work);
-	n_items -= job.first_item;
-	if (n_items == 0)
-		return;
+	split_job	job = {.engine = e};
 
 	for (t = 0; t < e->n_entries; t++)
 		if (e->entries[t].position + 1 > n_positions)
@@ -355,8 +398,16 @@ bn_attention_run(bn_engine *e)
 	for (t = 0; t < e->n_entries; t++)
 		work += 2 * (int64_t) width * (e->entries[t].position + 1);
 	bn_engine_run(e, BN_PART_ROPE, rotate_and_store, e, e->n_entries, 1, 4 * width);
-	if (e->n_entries <= BN_SPLIT_TOKENS && e->n_threads > 1 && work / n_items >= BN_PIECE_WORK)
+	if (e->n_entries > BN_SPLIT_TOKENS || e->n_threads == 1 || work / n_items < BN_PIECE_WORK)
+		bn_engine_run(e, BN_PART_ATTENTION, attend, e, n_items, 1, work / n_items);
+	else if (n_items < e->n_threads)
 		attend_split(e, n_items, work / n_items);
 	else
-		bn_engine_run(e, BN_PART_ATTENTION, attend, e, n_items, 1, work / n_items);
+	{
+		halves_job	job = {.engine = e, .n_left = n_items % e->n_threads};
+
+		job.n_whole = n_items - job.n_left;
+		bn_engine_run(e, BN_PART_ATTENTION, attend_halves, &job, n_items + job.n_left, 1,
+					  work / n_items / 2);
+	}
 }

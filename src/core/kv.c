@@ -29,7 +29,7 @@ typedef struct page
 
 /*
  * Followed in memory by info[n_pages], free_list[n_pages] and, from
- * pages_offset, the pages.
+ * blocks_offset, the keys and values.
  */
 struct bn_kv
 {
@@ -39,14 +39,14 @@ struct bn_kv
 	int32_t		first_root;		/* first of the pages without a parent */
 	int32_t		newest;			/* of those that are kept */
 	int32_t		oldest;
+	int32_t		n_layers;
 	int32_t		n_kv_heads;
 	int32_t		head_dim;
-	size_t		page_bytes;
-	size_t		pages_offset;
+	size_t		blocks_offset;
 };
 
 static size_t
-pages_offset(int32_t n_pages)
+blocks_offset(int32_t n_pages)
 {
 	size_t		size = sizeof(bn_kv) + (sizeof(page) + sizeof(int32_t)) * (size_t) n_pages;
 
@@ -66,10 +66,24 @@ free_list(bn_kv *kv)
 	return (int32_t *) info(kv, kv->n_pages);
 }
 
-static char *
-page_data(bn_kv *kv, int32_t number)
+/* What page "number" has of one of the [n_layers][2][n_kv_heads] blocks. */
+static uint16_t *
+page_rows(bn_kv *kv, size_t block, int32_t number)
 {
-	return (char *) kv + kv->pages_offset + kv->page_bytes * (size_t) number;
+	size_t		row = (block * (size_t) kv->n_pages + (size_t) number) * BN_PAGE_TOKENS;
+
+	return (uint16_t *) ((char *) kv + kv->blocks_offset) + row * (size_t) kv->head_dim;
+}
+
+static void
+copy_page(bn_kv *kv, int32_t to, int32_t from)
+{
+	size_t		n_blocks = (size_t) kv->n_layers * 2 * (size_t) kv->n_kv_heads;
+	size_t		bytes = BN_PAGE_TOKENS * (size_t) kv->head_dim * sizeof(uint16_t);
+	size_t		block;
+
+	for (block = 0; block < n_blocks; block++)
+		memcpy(page_rows(kv, block, to), page_rows(kv, block, from), bytes);
 }
 
 size_t
@@ -82,7 +96,7 @@ bn_kv_page_bytes(const bn_config *config)
 size_t
 bn_kv_size(const bn_config *config, int32_t n_pages)
 {
-	return pages_offset(n_pages) + bn_kv_page_bytes(config) * (size_t) n_pages;
+	return blocks_offset(n_pages) + bn_kv_page_bytes(config) * (size_t) n_pages;
 }
 
 bn_kv *
@@ -95,10 +109,10 @@ bn_kv_init(void *memory, const bn_config *config, int32_t n_pages)
 	kv->n_free = n_pages;
 	kv->n_cached = 0;
 	kv->first_root = kv->newest = kv->oldest = NONE;
+	kv->n_layers = config->n_layers;
 	kv->n_kv_heads = config->n_kv_heads;
 	kv->head_dim = config->head_dim;
-	kv->page_bytes = bn_kv_page_bytes(config);
-	kv->pages_offset = pages_offset(n_pages);
+	kv->blocks_offset = blocks_offset(n_pages);
 	for (i = 0; i < n_pages; i++)
 		free_list(kv)[i] = n_pages - 1 - i;
 	return kv;
@@ -380,7 +394,7 @@ bn_sequence_begin(bn_kv *kv, bn_sequence *seq, const int32_t *tokens, int32_t n_
 
 		if (source != NONE)
 		{
-			memcpy(page_data(kv, number), page_data(kv, source), kv->page_bytes);
+			copy_page(kv, number, source);
 			info(kv, number)->n_filled = n_rest;
 			disown(kv, source);
 			source = NONE;
@@ -415,10 +429,9 @@ uint16_t *
 bn_kv_row(bn_kv *kv, const bn_sequence *seq, int layer, int is_value, int kv_head,
 		  int32_t position)
 {
-	int32_t		number = seq->pages[position / BN_PAGE_TOKENS];
 	size_t		block = ((size_t) layer * 2 + (size_t) is_value) * (size_t) kv->n_kv_heads +
 		(size_t) kv_head;
-	size_t		row = block * BN_PAGE_TOKENS + (size_t) (position % BN_PAGE_TOKENS);
 
-	return (uint16_t *) page_data(kv, number) + row * (size_t) kv->head_dim;
+	return page_rows(kv, block, seq->pages[position / BN_PAGE_TOKENS]) +
+		(size_t) (position % BN_PAGE_TOKENS) * (size_t) kv->head_dim;
 }

@@ -4,9 +4,14 @@
  *	  The KV cache: pages of keys and values, shared by content.
  *
  * A page holds the keys and values of BN_PAGE_TOKENS consecutive positions of
- * a sequence, for all layers, as half floats:
+ * a sequence, for all layers, as half floats.  In memory the pages lie side by
+ * side,
  *
- *	page: [n_layers][2 (key, value)][n_kv_heads][BN_PAGE_TOKENS][head_dim]
+ *	[n_layers][2 (key, value)][n_kv_heads][n_pages][BN_PAGE_TOKENS][head_dim]
+ *
+ * so that attention, which reads one block [n_pages] after the other, finds the
+ * pages of a sequence next to each other if their numbers are, as they are
+ * where it began with enough free pages.
  *
  * What a page holds follows from the tokens of its positions and of all before
  * them.  So the pages form a tree, a page's parent being the one before it,

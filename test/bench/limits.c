@@ -17,7 +17,7 @@
 #define PEAK_SECONDS 0.02
 #define BANDWIDTH_BYTES (512u * 1024 * 1024)	/* read at most */
 #define READ_BLOCK (64 * 1024)	/* bytes */
-#define READ_AHEAD 2048
+#define READ_AHEAD 1024
 
 typedef struct read_job
 {
@@ -42,7 +42,7 @@ read_blocks(void *arg, int begin, int end, int thread)
 		{
 			const uint64_t *p = (const uint64_t *) (base + (size_t) stream * quarter + at);
 
-			__builtin_prefetch((const char *) p + READ_AHEAD, 0, 2);
+			__builtin_prefetch((const char *) p + READ_AHEAD, 0, 3);
 			for (i = 0; i < 8; i++)
 				sum[i] += p[i];
 		}

@@ -215,7 +215,7 @@ test_steps(const model_file *m)
 
 /* Far behind others, a few tokens' attention is divided among threads. */
 static void
-test_long(void)
+test_long(const char *options)
 {
 	static int32_t tokens[LONG_PROMPT];
 	uint32_t	random = 9;
@@ -225,8 +225,7 @@ test_long(void)
 	float	   *hidden;
 	bool		good;
 
-	if (!ok(model_file_make(&m, "--layers 2 --hidden 192 --ffn 256 --heads 6 --kv 2 --vocab 300 --ctx 2048 --seed 23"),
-			"a model with a longer context"))
+	if (!ok(model_file_make(&m, options), "a model with a longer context"))
 		return;
 	for (int i = 0; i < LONG_PROMPT; i++)
 		tokens[i] = (int32_t) (works_random(&random) % 300);
@@ -332,7 +331,9 @@ main(int argc, char **argv)
 	test_model("--layers 2 --hidden 128 --ffn 256 --heads 4 --kv 2 --vocab 320 --ctx 256 --seed 21",
 			   !emulated);
 	if (!emulated)
-		test_long();
+		/* fewer heads than threads; a head each and one left over */
+	test_long("--layers 2 --hidden 192 --ffn 256 --heads 6 --kv 2 --vocab 300 --ctx 2048 --seed 23");
+	test_long("--layers 1 --hidden 192 --ffn 256 --heads 6 --kv 3 --vocab 300 --ctx 2048 --seed 24");
 	test_model("--layers 2 --hidden 160 --ffn 352 --heads 5 --kv 1 --vocab 299 --ctx 256 --seed 22 "
 			   "--embd q8_0 --output f32", false);
 	return done_testing();
