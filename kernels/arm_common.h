@@ -620,48 +620,65 @@ spread_word(const int8_t *x)
 	return vreinterpretq_s8_s32(vdupq_n_s32(word));
 }
 
-/* One group of an int8 matrix and one token: sums[BN_TILE_ROWS] */
-static INLINE void
-int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size_t stride)
+/* The values of four rows of a tile, four columns in each */
+typedef struct int6_values
 {
-	int32x4_t	high0 = vdupq_n_s32(0);
-	int32x4_t	high1 = high0,
-				high2 = high0,
-				high3 = high0,
-				low0 = high0,
-				low1 = high0,
-				low2 = high0,
-				low3 = high0;
+	int8x16_t	v[4];
+} int6_values;
 
+static INLINE int8x16_t
+int6_decode(uint8x16_t codes)
+{
+	return vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(32));
+}
+
+static INLINE int6_values
+int6_load(const uint8_t *w)
+{
+	uint8x16_t	mask = vdupq_n_u8(63);
+	uint8x16_t	l0 = vld1q_u8(w);
+	uint8x16_t	l1 = vld1q_u8(w + BN_TILE_BYTES);
+	uint8x16_t	l2 = vld1q_u8(w + 2 * BN_TILE_BYTES);
+	uint8x16_t	last = vsliq_n_u8(vsliq_n_u8(vshrq_n_u8(l0, 6), vshrq_n_u8(l1, 6), 2),
+								  vshrq_n_u8(l2, 6), 4);
+
+	return (int6_values) {{int6_decode(vandq_u8(l0, mask)), int6_decode(vandq_u8(l1, mask)),
+		int6_decode(vandq_u8(l2, mask)), int6_decode(last)}};
+}
+
+/* One group of a matrix of six bits and one token: sums[BN_TILE_ROWS] */
+static INLINE void
+int6_tile(int32_t *sums, const uint8_t *w, size_t n_blocks, const int8_t *x, size_t stride)
+{
+	int32x4_t	high[4];
+	int32x4_t	low[4];
+
+	for (int k = 0; k < 4; k++)
+		high[k] = low[k] = vdupq_n_s32(0);
 	for (size_t b = 0; b < n_blocks; b++)
 	{
-		int8x16_t	w0 = vld1q_s8(w + b * BN_TILE_BYTES);
-		int8x16_t	w1 = vld1q_s8(w + b * BN_TILE_BYTES + 16);
-		int8x16_t	w2 = vld1q_s8(w + b * BN_TILE_BYTES + 32);
-		int8x16_t	w3 = vld1q_s8(w + b * BN_TILE_BYTES + 48);
-		int8x16_t	xh = spread_word(x + b * BN_INT8_COLS);
-		int8x16_t	xl = spread_word(x + stride + b * BN_INT8_COLS);
+		const int8_t *xb = x + b * BN_TILE_COLS;
 
-		high0 = dot_words(high0, w0, xh);
-		high1 = dot_words(high1, w1, xh);
-		high2 = dot_words(high2, w2, xh);
-		high3 = dot_words(high3, w3, xh);
-		low0 = dot_words(low0, w0, xl);
-		low1 = dot_words(low1, w1, xl);
-		low2 = dot_words(low2, w2, xl);
-		low3 = dot_words(low3, w3, xl);
+		for (int k = 0; k < 4; k++)
+		{
+			int6_values values = int6_load(w + b * BN_INT6_BYTES + 16 * k);
+
+			for (int j = 0; j < 4; j++)
+			{
+				high[k] = dot_words(high[k], values.v[j], spread_word(xb + 4 * j));
+				low[k] = dot_words(low[k], values.v[j], spread_word(xb + stride + 4 * j));
+			}
+		}
 	}
-	vst1q_s32(sums, vaddq_s32(vshlq_n_s32(high0, 7), low0));
-	vst1q_s32(sums + 4, vaddq_s32(vshlq_n_s32(high1, 7), low1));
-	vst1q_s32(sums + 8, vaddq_s32(vshlq_n_s32(high2, 7), low2));
-	vst1q_s32(sums + 12, vaddq_s32(vshlq_n_s32(high3, 7), low3));
+	for (int k = 0; k < 4; k++)
+		vst1q_s32(sums + 4 * k, vaddq_s32(vshlq_n_s32(high[k], 7), low[k]));
 }
 
 static void
-int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+int6_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, const float *row_scale,
 		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
 {
-	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		n_blocks = bn_ternary_blocks((size_t) cols);
 	size_t		stride = bn_quant_stride((size_t) cols);
 
 	for (int g = group_begin; g < group_end; g++)
@@ -673,7 +690,7 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 		{
 			int32_t		sums[BN_TILE_ROWS];
 
-			int8_tile(sums, w + (size_t) g * n_blocks * BN_TILE_BYTES, n_blocks,
+			int6_tile(sums, w + (size_t) g * n_blocks * BN_INT6_BYTES, n_blocks,
 					  x + 2 * (size_t) t * stride, stride);
 			for (int r = 0; r < n_rows; r++)
 				y[(size_t) t * ldy + r0 + r] = (float) sums[r] *

@@ -116,22 +116,20 @@ bn_ternary5_decode(uint8_t byte, int *n, int *t4)
 }
 
 /*
- * Matrices of int8, likewise in groups of 16 rows, and in tiles of 64 bytes
- * with 16 rows by BN_INT8_COLS columns: column c of row r is byte 4 r + c % 4
- * of tile c / 4 of its group.  Missing rows and columns hold anything.
+ * Matrices of six bits, values -BN_INT6_MAX .. BN_INT6_MAX, likewise in groups
+ * of 16 rows, and in tiles of three lines of 64 bytes with 16 rows by
+ * BN_TILE_COLS columns.  Of row r, byte 4 r + c % 4 of line c / 4 holds the code
+ * (value + 32) of column c < 12 in its lowest six bits; in the highest two, line
+ * k holds bits 2 k and 2 k + 1 of the code of column 12 + c % 4.  Missing rows
+ * and columns hold anything.
  */
-#define BN_INT8_COLS 4
+#define BN_INT6_MAX 31
+#define BN_INT6_BYTES (3 * BN_TILE_BYTES)
 
 static inline size_t
-bn_int8_blocks(size_t cols)
+bn_int6_bytes(size_t rows, size_t cols)
 {
-	return (cols + BN_INT8_COLS - 1) / BN_INT8_COLS;
-}
-
-static inline size_t
-bn_int8_bytes(size_t rows, size_t cols)
-{
-	return bn_ternary_groups(rows) * bn_int8_blocks(cols) * BN_TILE_BYTES;
+	return bn_ternary_groups(rows) * bn_ternary_blocks(cols) * BN_INT6_BYTES;
 }
 
 static inline size_t
@@ -141,6 +139,8 @@ bn_quant_stride(size_t cols)
 
 	return (whole + BN_QUANT_ALIGN - 1) / BN_QUANT_ALIGN * BN_QUANT_ALIGN;
 }
+
+#define BN_INT8_MAX 127			/* of quantised activations */
 
 /* What goes with one row of int8 activations. */
 typedef struct bn_quant
@@ -171,11 +171,12 @@ typedef struct bn_kernels
 
 	/*
 	 * q[i] = x[i] * s rounded half to even and limited to -128 .. 127, with
-	 * m = max(largest |x[i]|, 1e-5) and s = 127 / m; info->scale = m / 127
+	 * m = max(largest |x[i]|, 1e-5) and s = levels / m; info->scale = m / levels
 	 * (float divisions).  q[n .. bn_quant_stride(n)) is set to zero.  A NaN
-	 * quantises to 0.  As the model was trained: arXiv 2504.12285, 2.
+	 * quantises to 0.  With 127 levels as the model was trained: arXiv
+	 * 2504.12285, 2.
 	 */
-	void		(*quantize) (int8_t *q, bn_quant *info, const float *x, int n);
+	void		(*quantize) (int8_t *q, bn_quant *info, const float *x, int n, int levels);
 
 	bn_ternary_gemm ternary_gemm;
 	bn_ternary_gemm ternary5_gemm;	/* of a matrix with five weights to a byte */
@@ -187,9 +188,9 @@ typedef struct bn_kernels
 	 *   s = sum_c w[r][c] (128 high[t][c] + low[t][c])
 	 * x is [n_tokens][2: high, low][bn_quant_stride(cols)], and zero from cols
 	 * on.  s is exact: the caller sees to it that sums of any of its terms stay
-	 * within int32.  No value of w, high or low may be -128.
+	 * within int32.  No value of high or low may be -128.
 	 */
-	void		(*int8_gemm) (float *y, size_t ldy, const int8_t *w, int rows, int cols,
+	void		(*int6_gemm) (float *y, size_t ldy, const uint8_t *w, int rows, int cols,
 							  const float *row_scale, int group_begin, int group_end,
 							  const int8_t *x, const float *x_scale, int n_tokens);
 
@@ -261,6 +262,10 @@ typedef struct bn_kernels
 	void		(*matmul_f32) (float *y, size_t ldy, const float *w, int cols,
 							   int row_begin, int row_end,
 							   const float *x, size_t ldx, int n_tokens);
+
+	/* The same of one token and the listed rows: y[r], for r in listed[n_listed] */
+	void		(*matmul_f16_listed) (float *y, const uint16_t *w, int cols,
+									  const int32_t *listed, int n_listed, const float *x);
 } bn_kernels;
 
 /*

@@ -53,7 +53,7 @@ whole(int n)
 }
 
 static void
-quantize(int8_t *q, bn_quant *info, const float *x, int n)
+quantize(int8_t *q, bn_quant *info, const float *x, int n, int levels)
 {
 	int			n_whole = whole(n);
 	v16			largest = v_set1(1e-5f);
@@ -67,9 +67,9 @@ quantize(int8_t *q, bn_quant *info, const float *x, int n)
 	if (i < n)
 		largest = v_max(v_abs(v_load_n(x + i, n - i)), largest);
 	m = v_largest(largest);
-	s = v_set1(127.0f / m);
+	s = v_set1((float) levels / m);
 
-	/* |x * s| stays below 127.5, so limiting never changes what is summed */
+	/* |x * s| stays below levels + 0.5, so limiting never changes what is summed */
 	for (i = 0; i < n_whole; i += LANES)
 	{
 		i16			v = i_round(v_mul(v_load(x + i), s));
@@ -85,7 +85,7 @@ quantize(int8_t *q, bn_quant *info, const float *x, int n)
 		sum = i_add(sum, v);
 	}
 	memset(q + n, 0, bn_quant_stride((size_t) n) - (size_t) n);
-	info->scale = m / 127.0f;
+	info->scale = m / (float) levels;
 	info->sum = i_sum(sum);
 }
 
@@ -499,32 +499,28 @@ accumulate(v16 a, v16 b, v16 acc, int n, const bool tail)
 	return tail ? v_first(n, v_fma(a, b, acc), acc) : v_fma(a, b, acc);
 }
 
-/*
- * How far ahead of their use the rows of a stream are asked for; to the second
- * level of cache, since the first can wait for few lines at a time.
- */
-#define AHEAD_BYTES 2048
+/* How far ahead of their use the rows of a stream are asked for. */
+#define AHEAD_BYTES 1024
 
 static INLINE void
-ask_ahead(const void *row, int i, const bool half)
+ask_for_element(const void *row, int i, const bool half)
 {
-	__builtin_prefetch((const char *) row + (size_t) i * (half ? sizeof(uint16_t) : sizeof(float)) +
-					   AHEAD_BYTES, 0, 2);
+	__builtin_prefetch((const char *) row + (size_t) i * (half ? sizeof(uint16_t) : sizeof(float)), 0, 3);
 }
 
 /*
  * Tiles of dot products: R rows of w times T vectors x, out[t * 4 + r].  The
  * step over 16 elements is a macro since its sums must be named variables to
- * stay in registers.
+ * stay in registers.  "ahead" is what to ask for meanwhile, for each row, or NULL.
  */
 #define STEP_4X1(tail) \
 	do { \
-		if (streamed && (!half || i % (2 * LANES) == 0)) \
+		if (ahead != NULL && (!half || i % (2 * LANES) == 0)) \
 		{ \
-			ask_ahead(w[0], i, half); \
-			ask_ahead(w[1], i, half); \
-			ask_ahead(w[2], i, half); \
-			ask_ahead(w[3], i, half); \
+			ask_for_element(ahead[0], i, half); \
+			ask_for_element(ahead[1], i, half); \
+			ask_for_element(ahead[2], i, half); \
+			ask_for_element(ahead[3], i, half); \
 		} \
 		ask_for_line(later); \
 		ask_for_line(later); \
@@ -537,7 +533,7 @@ ask_ahead(const void *row, int i, const bool half)
 
 static INLINE void
 dots_4x1(float *out, const void *const *w, const float *x, int n, const bool half,
-		 const bool streamed, later_rows *later)
+		 const void *const *ahead, later_rows *later)
 {
 	v16			s0 = v_set1(0.0f);
 	v16			s1 = s0;
@@ -707,7 +703,7 @@ dots(float *y, size_t ldy, const void *w, size_t ldw, int n_rows,
 		}
 		for (; t < n_tokens; t++)
 		{
-			dots_4x1(out, row, x + t * ldx, n, half, false, later);
+			dots_4x1(out, row, x + t * ldx, n, half, NULL, later);
 			store_sums(y + t * ldy + r, out, n_out);
 		}
 	}
@@ -728,11 +724,15 @@ dots_streamed(float *y, const void *w, size_t ldw, int n_rows, const float *x, i
 	for (int r = 0; r < quarter; r++)
 	{
 		const void *row[4];
+		const void *ahead[4];
 		float		out[4];
 
 		for (int k = 0; k < 4; k++)
+		{
 			row[k] = (const char *) w + (size_t) (r + k * quarter) * row_bytes;
-		dots_4x1(out, row, x, n, half, true, &none);
+			ahead[k] = (const char *) row[k] + AHEAD_BYTES;
+		}
+		dots_4x1(out, row, x, n, half, ahead, &none);
 		for (int k = 0; k < 4; k++)
 			y[r + k * quarter] = out[k];
 	}
@@ -777,10 +777,36 @@ matmul_f32(float *y, size_t ldy, const float *w, int cols, int row_begin, int ro
 		   row_end - row_begin, x, ldx, n_tokens, false);
 }
 
+static void
+matmul_f16_listed(float *y, const uint16_t *w, int cols, const int32_t *listed, int n_listed,
+				  const float *x)
+{
+	later_rows	none = {0};
+	const void *row[4];
+
+	for (int k = 0; k < 4 && n_listed > 0; k++)
+		row[k] = w + (size_t) listed[k < n_listed ? k : n_listed - 1] * (size_t) cols;
+	for (int i = 0; i < n_listed; i += 4)
+	{
+		const void *next[4];
+		float		out[4];
+
+		for (int k = 0; k < 4; k++)
+			next[k] = w + (size_t) listed[i + 4 + k < n_listed ? i + 4 + k : n_listed - 1] * (size_t) cols;
+		dots_4x1(out, row, x, cols, true, next, &none);
+		for (int k = 0; k < 4; k++)
+		{
+			if (i + k < n_listed)
+				y[listed[i + k]] = out[k];
+			row[k] = next[k];
+		}
+	}
+}
+
 /* The members of a table that are defined here. */
 #define LANES_MEMBERS \
 	.quantize = quantize, \
-	.int8_gemm = int8_gemm, \
+	.int6_gemm = int6_gemm, \
 	.int8_loss = int8_loss, \
 	.rms_norm = rms_norm, \
 	.relu2_gate = relu2_gate, \
@@ -793,6 +819,7 @@ matmul_f32(float *y, size_t ldy, const float *w, int cols, int row_begin, int ro
 	.softmax = softmax, \
 	.attn_values = attn_values, \
 	.matmul_f16 = matmul_f16, \
-	.matmul_f32 = matmul_f32
+	.matmul_f32 = matmul_f32, \
+	.matmul_f16_listed = matmul_f16_listed
 
 #endif							/* BN_LANES_H */

@@ -159,7 +159,7 @@ exp_nonpositive(float x)
  * counts for the maximum nor does it quantise to anything but 0.
  */
 static void
-quantize(int8_t *q, bn_quant *info, const float *x, int n)
+quantize(int8_t *q, bn_quant *info, const float *x, int n, int levels)
 {
 	float		m = 1e-5f;
 	float		s;
@@ -168,7 +168,7 @@ quantize(int8_t *q, bn_quant *info, const float *x, int n)
 	for (int i = 0; i < n; i++)
 		if (fabsf(x[i]) > m)
 			m = fabsf(x[i]);
-	s = 127.0f / m;
+	s = (float) levels / m;
 	for (int i = 0; i < n; i++)
 	{
 		float		v = rintf(x[i] * s);
@@ -183,7 +183,7 @@ quantize(int8_t *q, bn_quant *info, const float *x, int n)
 		sum += q[i];
 	}
 	memset(q + n, 0, bn_quant_stride((size_t) n) - (size_t) n);
-	info->scale = m / 127.0f;
+	info->scale = m / (float) levels;
 	info->sum = sum;
 }
 
@@ -265,32 +265,39 @@ bn_scalar_ternary5_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int co
 					 group_begin, group_end, q, info, n_tokens);
 }
 
-static int32_t
-int8_dot(const int8_t *w, size_t n_blocks, int row, const int8_t *high, const int8_t *low, int cols)
+static int
+int6_value(const uint8_t *tile, int row, int col)
 {
-	const int8_t *group = w + (size_t) (row / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
+	const uint8_t *byte = tile + 4 * row + col % 4;
+
+	if (col < 12)
+		return (byte[col / 4 * BN_TILE_BYTES] & 63) - 32;
+	return (byte[0] >> 6 | byte[BN_TILE_BYTES] >> 6 << 2 | byte[2 * BN_TILE_BYTES] >> 6 << 4) - 32;
+}
+
+static int32_t
+int6_dot(const uint8_t *w, size_t n_blocks, int row, const int8_t *high, const int8_t *low, int cols)
+{
+	const uint8_t *group = w + (size_t) (row / BN_TILE_ROWS) * n_blocks * BN_INT6_BYTES;
 	int32_t		sum = 0;
 
 	for (int c = 0; c < cols; c++)
-	{
-		const int8_t *tile = group + (size_t) (c / BN_INT8_COLS) * BN_TILE_BYTES;
-
-		sum += tile[4 * (row % BN_TILE_ROWS) + c % 4] * (128 * high[c] + low[c]);
-	}
+		sum += int6_value(group + (size_t) (c / BN_TILE_COLS) * BN_INT6_BYTES,
+						  row % BN_TILE_ROWS, c % BN_TILE_COLS) * (128 * high[c] + low[c]);
 	return sum;
 }
 
 static void
-int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+int6_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, const float *row_scale,
 		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
 {
-	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		n_blocks = bn_ternary_blocks((size_t) cols);
 	size_t		stride = bn_quant_stride((size_t) cols);
 	int			row_end = group_end * BN_TILE_ROWS < rows ? group_end * BN_TILE_ROWS : rows;
 
 	for (int t = 0; t < n_tokens; t++)
 		for (int r = group_begin * BN_TILE_ROWS; r < row_end; r++)
-			y[t * ldy + r] = (float) int8_dot(w, n_blocks, r, x + 2 * t * stride,
+			y[t * ldy + r] = (float) int6_dot(w, n_blocks, r, x + 2 * t * stride,
 											  x + (2 * t + 1) * stride, cols) *
 				(row_scale[r] * x_scale[t]);
 }
@@ -468,6 +475,14 @@ matmul_f32(float *y, size_t ldy, const float *w, int cols, int row_begin, int ro
 			y[t * ldy + r] = dot_f32(w + (size_t) r * (size_t) cols, x + t * ldx, cols);
 }
 
+static void
+matmul_f16_listed(float *y, const uint16_t *w, int cols, const int32_t *listed, int n_listed,
+				  const float *x)
+{
+	for (int i = 0; i < n_listed; i++)
+		y[listed[i]] = dot_f16(w + (size_t) listed[i] * (size_t) cols, x, cols);
+}
+
 const bn_kernels bn_kernels_scalar = {
 	.name = "scalar",
 	.description = "portable C, the definition of all results",
@@ -475,7 +490,7 @@ const bn_kernels bn_kernels_scalar = {
 	.quantize = quantize,
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = bn_scalar_ternary5_gemm,
-	.int8_gemm = int8_gemm,
+	.int6_gemm = int6_gemm,
 	.int8_loss = int8_loss,
 	.rms_norm = rms_norm,
 	.relu2_gate = relu2_gate,
@@ -489,4 +504,5 @@ const bn_kernels bn_kernels_scalar = {
 	.attn_values = attn_values,
 	.matmul_f16 = matmul_f16,
 	.matmul_f32 = matmul_f32,
+	.matmul_f16_listed = matmul_f16_listed,
 };

@@ -635,29 +635,59 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 }
 
 /*
- * int8 matrices: |w| is the unsigned operand and x takes the sign of w, so that
- * no pair of products exceeds 2 * 127 * 127.  High parts are left out where
- * there are none.
+ * Matrices of six bits.  The unsigned operand is the code, w + 32, so small that
+ * the products of four columns fit into 16 bits; 32 times the sum of the other
+ * operand is subtracted.  High parts are left out where there are none.
  */
-#define INT8_TOKENS 2
-#define INT8_PREFETCH_BYTES 2048
+#define INT6_TOKENS 2
+#define INT6_PREFETCH_BYTES 2048
 
-#define STEP_HALF(sum, w, x) \
-	sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), \
-																	   _mm256_sign_epi8(x, w)), \
-												  ones))
+/* The codes of 8 rows of a tile, four columns in each */
+typedef struct int6_codes
+{
+	__m256i		c[4];
+} int6_codes;
+
+static INLINE int6_codes
+int6_load(const uint8_t *w)
+{
+	__m256i		mask = _mm256_set1_epi8(63);
+	__m256i		l0 = _mm256_loadu_si256((const __m256i *) w);
+	__m256i		l1 = _mm256_loadu_si256((const __m256i *) (w + BN_TILE_BYTES));
+	__m256i		l2 = _mm256_loadu_si256((const __m256i *) (w + 2 * BN_TILE_BYTES));
+	__m256i		last = _mm256_or_si256(
+		_mm256_and_si256(_mm256_srli_epi16(l0, 6), _mm256_set1_epi8(0x03)),
+		_mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(l1, 4), _mm256_set1_epi8(0x0c)),
+						_mm256_and_si256(_mm256_srli_epi16(l2, 2), _mm256_set1_epi8(0x30))));
+
+	return (int6_codes) {{_mm256_and_si256(l0, mask), _mm256_and_si256(l1, mask),
+		_mm256_and_si256(l2, mask), last}};
+}
+
+/* Four times four columns of 8 rows times 16 values of a token */
+static INLINE __m256i
+int6_step(__m256i sum, const int6_codes *w, const int8_t *x)
+{
+	__m256i		ones = _mm256_set1_epi16(1);
+	__m256i		front = _mm256_add_epi16(_mm256_maddubs_epi16(w->c[0], spread(x)),
+										 _mm256_maddubs_epi16(w->c[1], spread(x + 4)));
+	__m256i		back = _mm256_add_epi16(_mm256_maddubs_epi16(w->c[2], spread(x + 8)),
+										_mm256_maddubs_epi16(w->c[3], spread(x + 12)));
+
+	return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(front, ones),
+												  _mm256_madd_epi16(back, ones)));
+}
+
 #define STEP_TOKEN(t) \
 	do { \
-		__m256i		xl = spread(x + (2 * t + 1) * stride + b * BN_INT8_COLS); \
-		int32_t		word; \
-		STEP_HALF(low##t##0, w0, xl); \
-		STEP_HALF(low##t##1, w1, xl); \
-		memcpy(&word, x + 2 * t * stride + b * BN_INT8_COLS, sizeof(word)); \
-		if (word != 0) \
+		const int8_t *high = x + 2 * t * stride + b * BN_TILE_COLS; \
+		__m128i		any = _mm_loadu_si128((const __m128i *) high); \
+		low##t##0 = int6_step(low##t##0, &upper, high + stride); \
+		low##t##1 = int6_step(low##t##1, &lower, high + stride); \
+		if (!_mm_testz_si128(any, any)) \
 		{ \
-			__m256i		xh = _mm256_set1_epi32(word); \
-			STEP_HALF(high##t##0, w0, xh); \
-			STEP_HALF(high##t##1, w1, xh); \
+			high##t##0 = int6_step(high##t##0, &upper, high); \
+			high##t##1 = int6_step(high##t##1, &lower, high); \
 		} \
 	} while (0)
 #define STORE_TOKEN(t) \
@@ -670,10 +700,9 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 
 /* sums[n_tokens][BN_TILE_ROWS] of one group */
 static INLINE void
-int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size_t stride,
+int6_tile(int32_t *sums, const uint8_t *w, size_t n_blocks, const int8_t *x, size_t stride,
 		  const int n_tokens)
 {
-	__m256i		ones = _mm256_set1_epi16(1);
 	__m256i		high00 = _mm256_setzero_si256();
 	__m256i		high01 = high00,
 				high10 = high00,
@@ -685,11 +714,12 @@ int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size
 
 	for (size_t b = 0; b < n_blocks; b++)
 	{
-		const int8_t *p = w + b * BN_TILE_BYTES;
-		__m256i		w0 = _mm256_loadu_si256((const __m256i *) p);
-		__m256i		w1 = _mm256_loadu_si256((const __m256i *) (p + 32));
+		const uint8_t *p = w + b * BN_INT6_BYTES;
+		int6_codes	upper = int6_load(p);
+		int6_codes	lower = int6_load(p + 32);
 
-		_mm_prefetch((const char *) p + INT8_PREFETCH_BYTES, _MM_HINT_T0);
+		for (int line = 0; line < BN_INT6_BYTES; line += BN_TILE_BYTES)
+			_mm_prefetch((const char *) p + line + INT6_PREFETCH_BYTES, _MM_HINT_T0);
 		STEP_TOKEN(0);
 		if (n_tokens > 1)
 			STEP_TOKEN(1);
@@ -699,37 +729,56 @@ int8_tile(int32_t *sums, const int8_t *w, size_t n_blocks, const int8_t *x, size
 		STORE_TOKEN(1);
 }
 
-#undef STEP_HALF
 #undef STEP_TOKEN
 #undef STORE_TOKEN
 
+/* 32 times the sum of 128 high + low, modulo 2^32 */
+static uint32_t
+int6_surplus(const int8_t *x, size_t stride)
+{
+	uint32_t	sum = 0;
+
+	for (size_t i = 0; i < stride; i++)
+		sum += (uint32_t) (128 * x[i] + x[stride + i]);
+	return 32 * sum;
+}
+
 static void
-int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+int6_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, const float *row_scale,
 		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
 {
-	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		n_blocks = bn_ternary_blocks((size_t) cols);
 	size_t		stride = bn_quant_stride((size_t) cols);
 
-	for (int g = group_begin; g < group_end; g++)
+	for (int t0 = 0; t0 < n_tokens; t0 += CHUNK_TOKENS)
 	{
-		int			r0 = g * BN_TILE_ROWS;
-		int			n_rows = rows - r0 < BN_TILE_ROWS ? rows - r0 : BN_TILE_ROWS;
-		const int8_t *group = w + (size_t) g * n_blocks * BN_TILE_BYTES;
+		int			n_chunk = n_tokens - t0 < CHUNK_TOKENS ? n_tokens - t0 : CHUNK_TOKENS;
+		uint32_t	surplus[CHUNK_TOKENS];
 
-		for (int t0 = 0; t0 < n_tokens; t0 += INT8_TOKENS)
+		for (int t = 0; t < n_chunk; t++)
+			surplus[t] = int6_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
+		for (int g = group_begin; g < group_end; g++)
 		{
-			int			n = n_tokens - t0 < INT8_TOKENS ? n_tokens - t0 : INT8_TOKENS;
-			const int8_t *xt = x + 2 * (size_t) t0 * stride;
-			int32_t		sums[INT8_TOKENS * BN_TILE_ROWS];
+			int			r0 = g * BN_TILE_ROWS;
+			int			n_rows = rows - r0 < BN_TILE_ROWS ? rows - r0 : BN_TILE_ROWS;
+			const uint8_t *group = w + (size_t) g * n_blocks * BN_INT6_BYTES;
 
-			if (n == 1)
-				int8_tile(sums, group, n_blocks, xt, stride, 1);
-			else
-				int8_tile(sums, group, n_blocks, xt, stride, INT8_TOKENS);
-			for (int t = 0; t < n; t++)
-				for (int r = 0; r < n_rows; r++)
-					y[(size_t) (t0 + t) * ldy + r0 + r] = (float) sums[t * BN_TILE_ROWS + r] *
-						(row_scale[r0 + r] * x_scale[t0 + t]);
+			for (int i = 0; i < n_chunk; i += INT6_TOKENS)
+			{
+				int			n = n_chunk - i < INT6_TOKENS ? n_chunk - i : INT6_TOKENS;
+				const int8_t *xt = x + 2 * (size_t) (t0 + i) * stride;
+				int32_t		sums[INT6_TOKENS * BN_TILE_ROWS];
+
+				if (n == 1)
+					int6_tile(sums, group, n_blocks, xt, stride, 1);
+				else
+					int6_tile(sums, group, n_blocks, xt, stride, INT6_TOKENS);
+				for (int t = 0; t < n; t++)
+					for (int r = 0; r < n_rows; r++)
+						y[(size_t) (t0 + i + t) * ldy + r0 + r] =
+							(float) (int32_t) ((uint32_t) sums[t * BN_TILE_ROWS + r] - surplus[i + t]) *
+							(row_scale[r0 + r] * x_scale[t0 + i + t]);
+			}
 		}
 	}
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * x86_vnni.h
- *	  What kernels with AVX-512 and VNNI have in common, and int8 matrices.
+ *	  What kernels with AVX-512 and VNNI have in common, and matrices of six bits.
  *
  * vpdpbusd multiplies unsigned by signed bytes and adds four neighbouring
  * products to an int32.  One register holds four columns of 16 rows; the four
@@ -74,9 +74,9 @@
 #define FAR_BYTES 4096
 
 static INLINE void
-ask_for_weights(const void *weights)
+ask_for_weights(const uint8_t *w, const int ahead)
 {
-	_mm_prefetch((const char *) weights, _MM_HINT_T0);
+	_mm_prefetch((const char *) w + ahead, _MM_HINT_T0);
 }
 
 /* A tile of ternary weights: four codes in each byte, and a fifth in its highest bits */
@@ -148,14 +148,14 @@ pair_step(int group_begin, int group_end)
 }
 
 /*
- * int8 matrices.  The unsigned operand is w + 128, which is w with its sign bit
- * turned over; the surplus is 128 times the sum of the other operand.
+ * Matrices of six bits.  The unsigned operand is the code, w + 32; the surplus is
+ * 32 times the sum of the other operand.
  */
-#define INT8_NEAR_BYTES 1024
+#define INT6_NEAR_BYTES 1024
 
 /* Writes the outputs of one group for one token, from sums modulo 2^32. */
 static INLINE void
-store_int8(float *y, __m512i high, __m512i low, int32_t surplus, const float *row_scale,
+store_int6(float *y, __m512i high, __m512i low, int32_t surplus, const float *row_scale,
 		   float x_scale, int n_rows)
 {
 	__mmask16	lanes = n_rows >= BN_TILE_ROWS ? 0xffff : first_lanes(n_rows);
@@ -167,9 +167,9 @@ store_int8(float *y, __m512i high, __m512i low, int32_t surplus, const float *ro
 	_mm512_mask_storeu_ps(y, lanes, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
 }
 
-/* 128 times the sum of 128 high + low, modulo 2^32 */
+/* 32 times the sum of 128 high + low, modulo 2^32 */
 static INLINE int32_t
-int8_surplus(const int8_t *x, size_t stride)
+int6_surplus(const int8_t *x, size_t stride)
 {
 	__m512i		ones = _mm512_set1_epi8(1);
 	__m512i		high = _mm512_setzero_si512();
@@ -181,30 +181,60 @@ int8_surplus(const int8_t *x, size_t stride)
 		low = dot(low, ones, _mm512_loadu_si512(x + stride + i));
 	}
 	return (int32_t) (((uint32_t) _mm512_reduce_add_epi32(high) * 128 +
-					   (uint32_t) _mm512_reduce_add_epi32(low)) * 128);
+					   (uint32_t) _mm512_reduce_add_epi32(low)) * 32);
+}
+
+/* The codes of a tile, four columns of 16 rows in each */
+typedef struct int6_codes
+{
+	__m512i		c[4];
+} int6_codes;
+
+/* bits of b where the mask has them, of a elsewhere */
+#define SELECT_BITS 0xd8
+
+static INLINE int6_codes
+int6_load(const uint8_t *w, const int ahead)
+{
+	__m512i		mask = _mm512_set1_epi8(63);
+	__m512i		l0 = _mm512_loadu_si512(w);
+	__m512i		l1 = _mm512_loadu_si512(w + BN_TILE_BYTES);
+	__m512i		l2 = _mm512_loadu_si512(w + 2 * BN_TILE_BYTES);
+	__m512i		last = _mm512_ternarylogic_epi32(_mm512_srli_epi16(l0, 6), _mm512_srli_epi16(l1, 4),
+												 _mm512_set1_epi8(0x0c), SELECT_BITS);
+
+	ask_for_weights(w, ahead);
+	ask_for_weights(w + BN_TILE_BYTES, ahead);
+	ask_for_weights(w + 2 * BN_TILE_BYTES, ahead);
+	last = _mm512_ternarylogic_epi32(last, _mm512_srli_epi16(l2, 2),
+									 _mm512_set1_epi8(0x30), SELECT_BITS);
+	return (int6_codes) {{_mm512_and_si512(l0, mask), _mm512_and_si512(l1, mask),
+		_mm512_and_si512(l2, mask), _mm512_and_si512(last, mask)}};
 }
 
 /* One token, n_groups groups that are step groups apart, each a stream. */
+#define STEP_COLUMNS(g, j) \
+	high##g = dot(high##g, codes.c[j], xh##j); \
+	low##g = dot(low##g, codes.c[j], xl##j)
 #define STEP_GROUP(g) \
 	do { \
-		const int8_t *p = w + g * step_bytes + b * BN_TILE_BYTES; \
-		__m512i		tile = _mm512_xor_si512(_mm512_loadu_si512(p), flip); \
-		ask_for_weights(p + INT8_NEAR_BYTES); \
-		high##g = dot(high##g, tile, xh); \
-		low##g = dot(low##g, tile, xl); \
+		int6_codes	codes = int6_load(w + g * step_bytes + b * BN_INT6_BYTES, INT6_NEAR_BYTES); \
+		STEP_COLUMNS(g, 0); \
+		STEP_COLUMNS(g, 1); \
+		STEP_COLUMNS(g, 2); \
+		STEP_COLUMNS(g, 3); \
 	} while (0)
 #define STORE_GROUP(g) \
-	store_int8(y + g * step_rows, high##g, low##g, surplus, row_scale + g * step_rows, x_scale, \
+	store_int6(y + g * step_rows, high##g, low##g, surplus, row_scale + g * step_rows, x_scale, \
 			   n_rows - g * step_rows)
 
 static INLINE void
-int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_scale,
+int6_single_token(float *y, const uint8_t *w, size_t n_blocks, const float *row_scale,
 				  const int8_t *x, size_t stride, float x_scale, int32_t surplus,
 				  const int n_groups, int step, int n_rows)
 {
-	size_t		step_bytes = (size_t) step * n_blocks * BN_TILE_BYTES;
+	size_t		step_bytes = (size_t) step * n_blocks * BN_INT6_BYTES;
 	int			step_rows = step * BN_TILE_ROWS;
-	__m512i		flip = _mm512_set1_epi8((char) 0x80);
 	__m512i		high0 = _mm512_setzero_si512();
 	__m512i		high1 = high0,
 				high2 = high0,
@@ -216,8 +246,15 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 
 	for (size_t b = 0; b < n_blocks; b++)
 	{
-		__m512i		xh = spread(x + b * BN_INT8_COLS);
-		__m512i		xl = spread(x + stride + b * BN_INT8_COLS);
+		const int8_t *xb = x + b * BN_TILE_COLS;
+		__m512i		xh0 = spread(xb);
+		__m512i		xh1 = spread(xb + 4);
+		__m512i		xh2 = spread(xb + 8);
+		__m512i		xh3 = spread(xb + 12);
+		__m512i		xl0 = spread(xb + stride);
+		__m512i		xl1 = spread(xb + stride + 4);
+		__m512i		xl2 = spread(xb + stride + 8);
+		__m512i		xl3 = spread(xb + stride + 12);
 
 		STEP_GROUP(0);
 		if (n_groups == 4)
@@ -236,21 +273,30 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 	}
 }
 
+#undef STEP_COLUMNS
 #undef STEP_GROUP
 #undef STORE_GROUP
 
 #define STEP_TOKEN(t) \
 	if (n_tokens > t) \
 	{ \
-		__m512i		xt = spread(part + 2 * t * stride + b * BN_INT8_COLS); \
-		s##t##0 = dot(s##t##0, tile0, xt); \
-		s##t##1 = dot(s##t##1, tile1, xt); \
+		__m512i		xt = spread(part + 2 * t * stride + b * BN_TILE_COLS + 4 * j); \
+		s##t##0 = dot(s##t##0, codes0.c[j], xt); \
+		s##t##1 = dot(s##t##1, codes1.c[j], xt); \
 	}
+#define STEP_COLUMNS(column) \
+	do { \
+		const int	j = column; \
+		EACH_TOKEN(STEP_TOKEN); \
+	} while (0)
 #define STEP_BLOCK() \
 	do { \
-		__m512i		tile0 = _mm512_xor_si512(_mm512_loadu_si512(w0 + b * BN_TILE_BYTES), flip); \
-		__m512i		tile1 = _mm512_xor_si512(_mm512_loadu_si512(w1 + b * BN_TILE_BYTES), flip); \
-		EACH_TOKEN(STEP_TOKEN); \
+		int6_codes	codes0 = int6_load(w0 + b * BN_INT6_BYTES, FAR_BYTES); \
+		int6_codes	codes1 = int6_load(w1 + b * BN_INT6_BYTES, FAR_BYTES); \
+		STEP_COLUMNS(0); \
+		STEP_COLUMNS(1); \
+		STEP_COLUMNS(2); \
+		STEP_COLUMNS(3); \
 	} while (0)
 #define KEEP_TOKEN(t) \
 	if (n_tokens > t) \
@@ -262,21 +308,21 @@ int8_single_token(float *y, const int8_t *w, size_t n_blocks, const float *row_s
 #define STORE_TOKEN(t) \
 	if (n_tokens > t) \
 	{ \
-		store_int8(y + t * ldy, s##t##0, low[2 * t], surplus[t], row_scale, x_scale[t], n_rows); \
+		store_int6(y + t * ldy, s##t##0, low[2 * t], surplus[t], row_scale, x_scale[t], n_rows); \
 		if (step_rows > 0) \
-			store_int8(y + t * ldy + step_rows, s##t##1, low[2 * t + 1], surplus[t], \
+			store_int6(y + t * ldy + step_rows, s##t##1, low[2 * t + 1], surplus[t], \
 					   row_scale + step_rows, x_scale[t], n_rows - step_rows); \
 	}
 
-/* A bit for each block among 64 columns: has any of n_tokens rows a value there that is not zero? */
-static INLINE uint32_t
-blocks_in_use(const int8_t *x, size_t ldx, const int n_tokens)
+/* Has any of n_tokens rows a value that is not zero among the columns of a tile? */
+static INLINE bool
+block_in_use(const int8_t *x, size_t ldx, const int n_tokens)
 {
-	__m512i		any = _mm512_loadu_si512(x);
+	__m128i		any = _mm_loadu_si128((const __m128i *) x);
 
 	for (int t = 1; t < n_tokens; t++)
-		any = _mm512_or_si512(any, _mm512_loadu_si512(x + t * ldx));
-	return _mm512_test_epi32_mask(any, any);
+		any = _mm_or_si128(any, _mm_loadu_si128((const __m128i *) (x + t * ldx)));
+	return !_mm_testz_si128(any, any);
 }
 
 /*
@@ -285,13 +331,12 @@ blocks_in_use(const int8_t *x, size_t ldx, const int n_tokens)
  * scale by which most values need no high part has half the work.
  */
 static INLINE void
-int8_pair(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
+int6_pair(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_blocks,
 		  const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
 		  const int32_t *surplus, const int n_tokens, int n_rows)
 {
-	const int8_t *w1 = w0 + (size_t) (step_rows / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES;
+	const uint8_t *w1 = w0 + (size_t) (step_rows / BN_TILE_ROWS) * n_blocks * BN_INT6_BYTES;
 	const int8_t *part = x + stride;
-	__m512i		flip = _mm512_set1_epi8((char) 0x80);
 	__m512i		zero = _mm512_setzero_si512();
 	__m512i		low[2 * TILE_TOKENS];
 	__m512i		s00 = zero,
@@ -312,61 +357,53 @@ int8_pair(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks
 				s71 = zero;
 
 	for (size_t b = 0; b < n_blocks; b++)
-	{
-		ask_for_weights(w0 + b * BN_TILE_BYTES + FAR_BYTES);
-		ask_for_weights(w1 + b * BN_TILE_BYTES + FAR_BYTES);
 		STEP_BLOCK();
-	}
 	EACH_TOKEN(KEEP_TOKEN);
 	part = x;
-	for (size_t column = 0; column < stride; column += 64)
-		for (uint32_t left = blocks_in_use(x + column, 2 * stride, n_tokens); left != 0;
-			 left &= left - 1)
-		{
-			size_t		b = column / BN_INT8_COLS + (size_t) __builtin_ctz(left);
-
+	for (size_t b = 0; b < n_blocks; b++)
+		if (block_in_use(x + b * BN_TILE_COLS, 2 * stride, n_tokens))
 			STEP_BLOCK();
-		}
 	EACH_TOKEN(STORE_TOKEN);
 }
 
 #undef STEP_TOKEN
+#undef STEP_COLUMNS
 #undef STEP_BLOCK
 #undef KEEP_TOKEN
 #undef STORE_TOKEN
 
 /* Two groups, the first TILE_TOKENS of n_tokens tokens, or all */
 static void
-int8_tokens(float *y, size_t ldy, const int8_t *w0, int step_rows, size_t n_blocks,
+int6_tokens(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_blocks,
 			const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
 			const int32_t *surplus, int n_tokens, int n_rows)
 {
 #define PAIR_OF(n) \
-	int8_pair(y, ldy, w0, step_rows, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
+	int6_pair(y, ldy, w0, step_rows, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
 	CASE_OF_TOKENS(n_tokens, PAIR_OF);
 #undef PAIR_OF
 }
 
 static void
-int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float *row_scale,
+int6_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, const float *row_scale,
 		  int group_begin, int group_end, const int8_t *x, const float *x_scale, int n_tokens)
 {
-	size_t		n_blocks = bn_int8_blocks((size_t) cols);
-	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
+	size_t		n_blocks = bn_ternary_blocks((size_t) cols);
+	size_t		group_bytes = n_blocks * BN_INT6_BYTES;
 	size_t		stride = bn_quant_stride((size_t) cols);
 	int			g = group_begin;
 
 	if (n_tokens == 1)
 	{
-		int32_t		surplus = int8_surplus(x, stride);
+		int32_t		surplus = int6_surplus(x, stride);
 		int			step = (group_end - group_begin) / 4;
 
 		for (; g < group_begin + step; g++)
-			int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
+			int6_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
 							  row_scale + g * BN_TILE_ROWS, x, stride, *x_scale, surplus,
 							  4, step, rows - g * BN_TILE_ROWS);
 		for (g = group_begin + 4 * step; g < group_end; g++)
-			int8_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
+			int6_single_token(y + g * BN_TILE_ROWS, w + g * group_bytes, n_blocks,
 							  row_scale + g * BN_TILE_ROWS, x, stride, *x_scale, surplus,
 							  1, 0, rows - g * BN_TILE_ROWS);
 		return;
@@ -379,12 +416,12 @@ int8_gemm(float *y, size_t ldy, const int8_t *w, int rows, int cols, const float
 		int32_t		surplus[CHUNK_TOKENS];
 
 		for (int t = 0; t < n; t++)
-			surplus[t] = int8_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
+			surplus[t] = int6_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
 
 		/* a pair of groups stays in the cache for all tokens of the chunk */
 		for (g = group_begin; g < group_begin + step; g++)
 			for (int t = 0; t < n; t += TILE_TOKENS)
-				int8_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes,
+				int6_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes,
 							g + step < group_end ? step * BN_TILE_ROWS : 0, n_blocks,
 							row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
 							x_scale + t0 + t, surplus + t, n - t, rows - g * BN_TILE_ROWS);

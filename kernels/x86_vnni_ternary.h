@@ -23,7 +23,7 @@
 static INLINE planes
 TERNARY(load)(const uint8_t *w, const int ahead)
 {
-	ask_for_weights(w + ahead);
+	ask_for_weights(w, ahead);
 	return expand_tile(_mm512_loadu_si512(w));
 }
 

@@ -4,7 +4,7 @@
  *	  The last norm and the output matrix.
  *
  * Who wants only the n largest logits gets them without most of the output
- * matrix being read.  Let w be a row of it, w' = s w8 its int8 copy in the
+ * matrix being read.  Let w be a row of it, w' = s w6 its copy of six bits in the
  * screen, x the vector, x' = t x16 its copy in fixed point.  Then
  *
  *	|w x - w' x'| <= ||w - w'|| ||x|| + ||w'|| ||x - x'||
@@ -31,9 +31,8 @@
 #define HEAD_GRAIN 64			/* rows that one thread takes at least */
 #define SCREEN_GRAIN (2 * BN_HEAD_BLOCK / BN_TILE_ROWS) /* groups of rows, likewise */
 #define BEST_SHARE BN_HEAD_BLOCK	/* more than a row of each block: no screen */
-#define LINE_BYTES 64			/* of cache */
 #define BOUND_LANES 8			/* that a compiler can compute at once */
-#define USUAL_SIZE 3.5			/* of a value: so many times the root of the mean square */
+#define USUAL_SIZE 4.0			/* of a value: so many times the root of the mean square */
 
 /* Sizes for which no step of the bounds over- or underflows */
 #define LEAST_X 1e-30f
@@ -192,7 +191,7 @@ multiply_screen(void *arg, int begin, int end, int thread)
 		int			stop = end - begin > most ? begin + most : end;
 		int			row;
 
-		e->kernels->int8_gemm(entry_of(e, job->first)->logits, (size_t) w->rows,
+		e->kernels->int6_gemm(entry_of(e, job->first)->logits, (size_t) w->rows,
 							  bn_tensor_data(e->model, w), w->rows, w->cols, row_scale,
 							  begin, stop,
 							  e->head_fixed + 2 * (size_t) job->first *
@@ -212,7 +211,8 @@ multiply_screen(void *arg, int begin, int end, int thread)
 static int32_t
 choose_steps(int n, int n_rows, float largest, double norm)
 {
-	int32_t		limit = INT32_MAX / (127 * n) < 127 * 127 ? INT32_MAX / (127 * n) : 127 * 127;
+	int32_t		exact = INT32_MAX / (BN_INT6_MAX * n);
+	int32_t		limit = exact < 127 * 127 ? exact : 127 * 127;
 	double		steps = 127 * largest / (USUAL_SIZE * norm / sqrt(n));
 
 	return n_rows == 1 || steps > limit ? limit : steps < 127 ? 127 : (int32_t) steps;
@@ -265,31 +265,23 @@ fix_row(bn_engine *e, int row, int n_rows)
 	s->norm_factor = (float) (sqrt(loss) * 1.00001 + norm * (n + 64) * 0x1p-24);
 }
 
-/* Asks for a row of the output matrix, of which nobody can guess that it is next. */
-static void
-ask_for_row(const bn_engine *e, int row)
-{
-	const bn_tensor *w = &e->model->header->output;
-	size_t		bytes = bn_tensor_row_bytes(w->type, w->cols);
-	const char *data = (const char *) bn_tensor_data(e->model, w) + (size_t) row * bytes;
-	size_t		i;
-
-	for (i = 0; i < bytes; i += LINE_BYTES)
-		__builtin_prefetch(data + i, 0, 2);
-}
-
 /* The logits of the listed rows of the output matrix. */
 static void
 multiply_listed(bn_engine *e, int row, const int32_t *listed, int32_t n, int thread)
 {
+	const bn_tensor *w = &e->model->header->output;
+	float	   *logits = entry_of(e, row)->logits;
+	const float *x = input_row(e, row);
+	int32_t		most = w->type == BN_TENSOR_F16 ? BN_STOP_CHECK_WORK / w->cols : 1;
 	int32_t		i;
 
-	for (i = 0; i < n && !bn_engine_stopping(e, thread); i++)
+	for (i = 0; i < n && !bn_engine_stopping(e, thread); i += most)
 	{
-		if (i + 1 < n)
-			ask_for_row(e, listed[i + 1]);
-		multiply_rows(e, entry_of(e, row)->logits, listed[i], listed[i] + 1,
-					  input_row(e, row), 1, thread);
+		if (w->type == BN_TENSOR_F16)
+			e->kernels->matmul_f16_listed(logits, bn_tensor_data(e->model, w), w->cols, listed + i,
+										  n - i < most ? n - i : most, x);
+		else
+			multiply_rows(e, logits, listed[i], listed[i] + 1, x, 1, thread);
 	}
 }
 
@@ -443,7 +435,7 @@ run_screened(bn_engine *e, int first, int n_rows, bn_error *err)
 static bool
 can_screen(const bn_engine *e, const bn_step_entry *entry)
 {
-	return e->model->header->screen.type == BN_TENSOR_INT8 &&
+	return e->model->header->screen.type == BN_TENSOR_INT6 &&
 		entry->n_best > 0 && entry->n_best <= e->model->config->vocab_size / BEST_SHARE;
 }
 

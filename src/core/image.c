@@ -206,9 +206,9 @@ check_ends(const bn_image_header *h, bn_error *err)
 	BN_TRY(check_tensor(h, &h->output, c->vocab_size, c->d_model, err));
 	BN_TRY(check_tensor(h, &h->output_norm, 1, c->d_model, err));
 	if (h->screen.type != BN_TENSOR_NONE &&
-		(h->screen.type != BN_TENSOR_INT8 || h->screen.rows != c->vocab_size ||
+		(h->screen.type != BN_TENSOR_INT6 || h->screen.rows != c->vocab_size ||
 		 h->screen.cols != c->d_model ||
-		 h->screen.bytes != bn_int8_bytes((size_t) c->vocab_size, (size_t) c->d_model) ||
+		 h->screen.bytes != bn_int6_bytes((size_t) c->vocab_size, (size_t) c->d_model) ||
 		 !is_part(h, h->screen.offset, h->screen.bytes) ||
 		 !is_part(h, h->screen_rows_offset, bn_screen_rows_bytes(h)) ||
 		 !(h->screen_norm >= 0)))

@@ -11,8 +11,8 @@
  *
  *	header | layer table | vocabulary | norms | ternary weights | embedding, head | screen
  *
- * The screen is a copy of the head in int8, with bounds on what that lost, from
- * which head.c finds the few rows that can be the likeliest.
+ * The screen is a copy of the head in six bits a weight, with bounds on what that
+ * lost, from which head.c finds the few rows that can be the likeliest.
  *
  * Tensors are 64-byte aligned; in images above 16 MB the ternary weights and
  * what follows them start at multiples of 2 MB.
@@ -27,7 +27,7 @@
 #include "gguf.h"
 
 #define BN_IMAGE_MAGIC "BNIMAGE"	/* 8 bytes with the terminator */
-#define BN_IMAGE_ABI 3			/* any change of layout counts up */
+#define BN_IMAGE_ABI 4			/* any change of layout counts up */
 #define BN_IMAGE_ALIGN 64
 #define BN_IMAGE_BIG_ALIGN (2u * 1024 * 1024)
 
@@ -83,7 +83,7 @@ typedef enum bn_tensor_type
 	BN_TENSOR_Q8_0,				/* ggml blocks, row by row, as in the file */
 	BN_TENSOR_Q6_K,
 	BN_TENSOR_Q4_0,
-	BN_TENSOR_INT8,				/* kernel layout, a scale per row: only the screen */
+	BN_TENSOR_INT6,				/* kernel layout, a scale per row: only the screen */
 	BN_TENSOR_TERNARY5			/* as BN_TENSOR_TERNARY, with five weights to a byte */
 } bn_tensor_type;
 
@@ -127,7 +127,7 @@ typedef struct bn_image_header
 	bn_tensor	token_embd;		/* [vocab_size, d_model] */
 	bn_tensor	output;			/* same; same offset as token_embd if tied */
 	bn_tensor	output_norm;	/* [d_model] */
-	bn_tensor	screen;			/* output in int8, or of type BN_TENSOR_NONE */
+	bn_tensor	screen;			/* output in six bits, or of type BN_TENSOR_NONE */
 	uint64_t	screen_rows_offset; /* float[3][screen rows], see below */
 	float		screen_norm;	/* the largest of the rows' norms */
 	uint64_t	layers_offset;	/* bn_tensor[n_layers][BN_LAYER_ROLES] */

@@ -587,9 +587,9 @@ plan_screen(bn_image_header *h, uint64_t alignment)
 	bn_tensor  *t = &h->screen;
 
 	*t = h->output;
-	t->type = BN_TENSOR_INT8;
+	t->type = BN_TENSOR_INT6;
 	t->offset = bn_align_up(h->size, alignment);
-	t->bytes = bn_int8_bytes((size_t) t->rows, (size_t) t->cols);
+	t->bytes = bn_int6_bytes((size_t) t->rows, (size_t) t->cols);
 	h->screen_rows_offset = bn_align_up(t->offset + t->bytes, BN_IMAGE_ALIGN);
 	h->size = h->screen_rows_offset + bn_align_up(bn_screen_rows_bytes(h), BN_IMAGE_ALIGN);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * screen.c
- *	  The head once more, in int8, with bounds on what that loses.
+ *	  The head once more, in six bits a weight, with bounds on what that loses.
  *
  * src/core/screen.c
  *
@@ -27,15 +27,28 @@ upper_norm(float sum_of_squares, int32_t n)
 	return sqrtf(sum_of_squares) * 1.001f + (float) n * 1e-18f;
 }
 
-/* Puts a row's values into the tiles of its group. */
+/* Puts a row's values, padded with zeros, into the tiles of its group. */
 static void
-store_row(int8_t *tile, const int8_t *q, int32_t cols)
+store_row(uint8_t *tile, const int8_t *q, int32_t cols)
 {
 	int32_t		c;
 
-	for (c = 0; c + BN_INT8_COLS <= cols; c += BN_INT8_COLS, tile += BN_TILE_BYTES)
-		memcpy(tile, q + c, BN_INT8_COLS);
-	memcpy(tile, q + c, (size_t) (cols - c));
+	for (c = 0; c < cols; c += BN_TILE_COLS, tile += BN_INT6_BYTES)
+	{
+		uint32_t	codes[4];	/* of four values, a byte each */
+		int			k;
+
+		memcpy(codes, q + c, sizeof(codes));
+		/* 32 is added to each byte, without a carry into the next */
+		for (k = 0; k < 4; k++)
+			codes[k] = ((codes[k] & 0x7f7f7f7f) + 0x20202020) ^ (codes[k] & 0x80808080);
+		for (k = 0; k < 3; k++)
+		{
+			uint32_t	line = codes[k] | (codes[3] >> 2 * k & 0x03030303) << 6;
+
+			memcpy(tile + k * BN_TILE_BYTES, &line, sizeof(line));
+		}
+	}
 }
 
 bn_status
@@ -45,7 +58,7 @@ bn_screen_build(bn_image_header *h, void *scratch, const bn_hooks *hooks, bn_err
 	uint8_t    *image = (uint8_t *) h;
 	int32_t		rows = h->screen.rows;
 	int32_t		cols = h->screen.cols;
-	size_t		n_blocks = bn_int8_blocks((size_t) cols);
+	size_t		n_blocks = bn_ternary_blocks((size_t) cols);
 	float	   *scale = (float *) (image + h->screen_rows_offset);
 	float	   *error = scale + bn_screen_row_count(h);
 	float	   *norm = error + bn_screen_row_count(h);
@@ -58,8 +71,8 @@ bn_screen_build(bn_image_header *h, void *scratch, const bn_hooks *hooks, bn_err
 		return BN_OK;
 	for (r = 0; r < rows; r++)
 	{
-		int8_t	   *tile = (int8_t *) (image + h->screen.offset) +
-			(size_t) (r / BN_TILE_ROWS) * n_blocks * BN_TILE_BYTES + 4 * (r % BN_TILE_ROWS);
+		uint8_t    *tile = image + h->screen.offset +
+			(size_t) (r / BN_TILE_ROWS) * n_blocks * BN_INT6_BYTES + 4 * (r % BN_TILE_ROWS);
 		bn_quant	info;
 		float		sums[2];
 
@@ -70,7 +83,7 @@ bn_screen_build(bn_image_header *h, void *scratch, const bn_hooks *hooks, bn_err
 								(size_t) r * (size_t) cols, cols);
 		else
 			bn_dequantize_row(values, image, &h->output, r);
-		kernels->quantize(q, &info, values, cols);
+		kernels->quantize(q, &info, values, cols, BN_INT6_MAX);
 		store_row(tile, q, cols);
 		kernels->int8_loss(sums, values, q, info.scale, cols);
 		scale[r] = info.scale;

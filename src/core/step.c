@@ -241,7 +241,7 @@ norm_and_quantize(void *arg, int begin, int end, int thread)
 		kernels->rms_norm(normed, x, bn_tensor_data(e->model, job->weight), dim,
 						  e->model->config->rms_eps);
 		kernels->quantize(e->quantized + (size_t) t * bn_quant_stride((size_t) dim),
-						  &e->quant[t], normed, dim);
+						  &e->quant[t], normed, dim, BN_INT8_MAX);
 	}
 }
 

@@ -26,9 +26,9 @@
 
 typedef enum kernel
 {
-	QUANTIZE, TERNARY_GEMM, INT8_GEMM, INT8_LOSS, RMS_NORM, RELU2_GATE, ADD, ROPE_NEOX,
+	QUANTIZE, TERNARY_GEMM, INT6_GEMM, INT8_LOSS, RMS_NORM, RELU2_GATE, ADD, ROPE_NEOX,
 	F32_TO_F16, F16_TO_F32, BF16_TO_F32, ATTN_SCORES, SOFTMAX, ATTN_VALUES, MATMUL_F16,
-	MATMUL_F32, TERNARY5_GEMM, N_KERNELS
+	MATMUL_F32, TERNARY5_GEMM, MATMUL_F16_LISTED, N_KERNELS
 } kernel;
 
 /* Whoever adds a kernel to the table adds it here. */
@@ -61,6 +61,7 @@ typedef struct call
 	const void *w;
 	const void *next;			/* keys or values of a later call */
 	const void *row_scale;
+	const int32_t *listed;		/* [rows] of rows */
 	const void *token_scale;	/* floats, or bn_quants */
 } call;
 
@@ -142,12 +143,12 @@ static size_t
 prepare(call *c, input *in, bool *floats)
 {
 	size_t		n = (size_t) c->n;
-	size_t		n_w;
 	size_t		n_x;
 	int			x_length;
 	int			y_length;
 	const float *scale;
 	bn_quant   *info;
+	int32_t    *listed;
 
 	*floats = true;
 	switch (c->which)
@@ -195,13 +196,12 @@ prepare(call *c, input *in, bool *floats)
 					info[t].sum += ((const int8_t *) c->x)[(size_t) t * bn_quant_stride(n) + (size_t) i];
 			}
 			return strided(c->n_vectors, c->ldy, c->rows) * sizeof(float);
-		case INT8_GEMM:
+		case INT6_GEMM:
 			c->n = 1 + c->n % 1000; /* sums within int32 */
 			n = (size_t) c->n;
 			c->ldy += (size_t) c->rows;
-			n_w = bn_int8_bytes((size_t) c->rows, n);
 			n_x = 2 * (size_t) c->n_vectors;
-			c->w = without_lowest(any_bytes(n_w, in), n_w);
+			c->w = any_bytes(bn_int6_bytes((size_t) c->rows, n), in);
 			c->x = without_lowest(padded_rows(n_x, n, in), n_x * bn_quant_stride(n));
 			c->row_scale = finite_floats((size_t) c->rows, in);
 			c->token_scale = finite_floats((size_t) c->n_vectors, in);
@@ -218,12 +218,15 @@ prepare(call *c, input *in, bool *floats)
 			c->ldy += (size_t) y_length;
 			c->x = finite_floats(strided(c->n_vectors, c->ldx, x_length), in);
 			return strided(c->n_vectors, c->ldy, y_length) * sizeof(float);
-		default:				/* MATMUL_F16, MATMUL_F32 */
+		default:				/* MATMUL_F16, MATMUL_F32, MATMUL_F16_LISTED */
 			c->ldx += n;
 			c->ldy += (size_t) c->rows;
-			c->w = c->which == MATMUL_F16 ? any_bytes((size_t) c->rows * n * sizeof(uint16_t), in) :
+			c->w = c->which != MATMUL_F32 ? any_bytes((size_t) c->rows * n * sizeof(uint16_t), in) :
 				(void *) finite_floats((size_t) c->rows * n, in);
 			c->x = finite_floats(strided(c->n_vectors, c->ldx, c->n), in);
+			c->listed = listed = allocate((size_t) c->rows * sizeof(int32_t));
+			for (int r = 0; r < c->rows; r++)
+				listed[r] = next_byte(in) % c->rows;
 			return strided(c->n_vectors, c->ldy, c->rows) * sizeof(float);
 	}
 }
@@ -234,7 +237,7 @@ run(const bn_kernels *k, const call *c, void *y, bn_quant *info)
 	switch (c->which)
 	{
 		case QUANTIZE:
-			k->quantize(y, info, c->x, c->n);
+			k->quantize(y, info, c->x, c->n, c->in_place ? BN_INT6_MAX : BN_INT8_MAX);
 			break;
 		case TERNARY_GEMM:
 			k->ternary_gemm(y, c->ldy, c->w, c->rows, c->n, c->scale, c->begin, c->end,
@@ -244,8 +247,8 @@ run(const bn_kernels *k, const call *c, void *y, bn_quant *info)
 			k->ternary5_gemm(y, c->ldy, c->w, c->rows, c->n, c->scale, c->begin, c->end,
 							 c->x, c->token_scale, c->n_vectors);
 			break;
-		case INT8_GEMM:
-			k->int8_gemm(y, c->ldy, c->w, c->rows, c->n, c->row_scale, c->begin, c->end,
+		case INT6_GEMM:
+			k->int6_gemm(y, c->ldy, c->w, c->rows, c->n, c->row_scale, c->begin, c->end,
 						 c->x, c->token_scale, c->n_vectors);
 			break;
 		case INT8_LOSS:
@@ -286,6 +289,9 @@ run(const bn_kernels *k, const call *c, void *y, bn_quant *info)
 		case MATMUL_F16:
 			k->matmul_f16(y, c->ldy, c->w, c->n, c->begin, c->end, c->x, c->ldx, c->n_vectors);
 			break;
+		case MATMUL_F16_LISTED:
+			k->matmul_f16_listed(y, c->w, c->n, c->listed + c->begin, c->end - c->begin, c->x);
+			break;
 		default:
 			k->matmul_f32(y, c->ldy, c->w, c->n, c->begin, c->end, c->x, c->ldx, c->n_vectors);
 			break;
@@ -321,7 +327,7 @@ make_call(const uint8_t *shape)
 		.ldx = shape[5] & 3, .ldy = shape[5] >> 2 & 3, .ldw = shape[5] >> 4 & 3
 	};
 
-	groups = c.which == TERNARY_GEMM || c.which == TERNARY5_GEMM || c.which == INT8_GEMM;
+	groups = c.which == TERNARY_GEMM || c.which == TERNARY5_GEMM || c.which == INT6_GEMM;
 	if (c.which == ATTN_SCORES || c.which == ATTN_VALUES)
 		c.n_vectors = 1 + shape[2] % 12;
 	limit = MAX_WORK / (c.rows * c.n_vectors);

@@ -260,7 +260,7 @@ test_model(const char *options)
 
 	if (!ok(model_file_make(&m, options), "make_model %s", options))
 		return;
-	ok(m.model.header->screen.type == BN_TENSOR_INT8 && m.model.config->vocab_size == VOCAB,
+	ok(m.model.header->screen.type == BN_TENSOR_INT6 && m.model.config->vocab_size == VOCAB,
 	   "its image has a screen");
 	for (int head = 0; head < HEAD_KINDS; head++)
 		for (int norm = 0; norm < NORM_KINDS; norm++)

@@ -321,6 +321,7 @@ test_quantize(void)
 			for (int at_end = 0; at_end < 2; at_end++)
 			{
 				int			n = lengths[i];
+				int			levels = next_random() % 2 ? BN_INT8_MAX : BN_INT6_MAX;
 				size_t		stride = bn_quant_stride((size_t) n);
 				float	   *x = random_floats((size_t) n, kind < N_VALUES ? (values) kind : ORDINARY);
 				int8_t	   *q = allocate(stride);
@@ -338,8 +339,8 @@ test_quantize(void)
 				gx = guard_copy(x, (size_t) n * sizeof(float), at_end);
 				gq = guard_copy(q, stride, at_end);
 				gi = guard_copy(&expected, sizeof(bn_quant), at_end);
-				scalar->quantize(q, &expected, x, n);
-				table->quantize(gq.p, gi.p, gx.p, n);
+				scalar->quantize(q, &expected, x, n, levels);
+				table->quantize(gq.p, gi.p, gx.p, n, levels);
 				memcpy(&info, gi.p, sizeof(info));
 				same = same && memcmp(q, gq.p, stride) == 0 &&
 					memcmp(&info.scale, &expected.scale, sizeof(float)) == 0 &&
@@ -596,20 +597,21 @@ test_ternary(const ternary_layout *layout)
 }
 
 /*
- * An int8 product: as same_ternary.  Kind 0 is random, 2 has high parts for few
+ * A product with six bits: as same_ternary.  Kind 0 is random, 2 has high parts for few
  * values only, -1 and 1 have all values the largest.
  */
 static bool
-same_int8(int rows, int cols, int group_begin, int group_end, int n_tokens, int kind)
+same_int6(int rows, int cols, int group_begin, int group_end, int n_tokens, int kind)
 {
-	size_t		w_bytes = bn_int8_bytes((size_t) rows, (size_t) cols);
+	size_t		w_bytes = bn_int6_bytes((size_t) rows, (size_t) cols);
 	size_t		stride = bn_quant_stride((size_t) cols);
 	size_t		x_bytes = 2 * stride * (size_t) n_tokens;
 	size_t		ldy = (size_t) rows + next_random() % 5;
 	size_t		y_bytes = (((size_t) n_tokens - 1) * ldy + (size_t) rows) * sizeof(float);
 	size_t		scale_bytes = (size_t) rows * sizeof(float);
-	int			limit = INT32_MAX / (127 * cols) < 127 * 127 ? INT32_MAX / (127 * cols) : 127 * 127;
-	int8_t	   *w = allocate(w_bytes);
+	int			exact = INT32_MAX / (BN_INT6_MAX * cols);
+	int			limit = exact < 127 * 127 ? exact : 127 * 127;
+	uint8_t    *w = allocate(w_bytes);
 	int8_t	   *x = allocate(x_bytes);
 	float	   *y = random_floats(y_bytes / sizeof(float), ORDINARY);
 	float	   *row_scale = random_floats((size_t) rows, ORDINARY);
@@ -617,8 +619,11 @@ same_int8(int rows, int cols, int group_begin, int group_end, int n_tokens, int 
 	float	   *expected = allocate(y_bytes);
 	bool		same = true;
 
+	/* the three lines of a tile in which all codes are 1, and 63 */
+	static const uint8_t same_codes[2][3] = {{0x41, 0x01, 0x01}, {0xff, 0xff, 0xff}};
+
 	for (size_t i = 0; i < w_bytes; i++)
-		w[i] = (int8_t) (kind % 2 == 0 ? (int) (next_random() % 255) - 127 : 127 * kind);
+		w[i] = kind == 0 || kind == 2 ? (uint8_t) next_random() : same_codes[kind > 0][i / 64 % 3];
 	memset(x, 0, x_bytes);
 	for (int t = 0; t < n_tokens; t++)
 		for (int c = 0; c < cols; c++)
@@ -631,7 +636,7 @@ same_int8(int rows, int cols, int group_begin, int group_end, int n_tokens, int 
 			x[(2 * (size_t) t + 1) * stride + (size_t) c] = (int8_t) low;
 		}
 	memcpy(expected, y, y_bytes);
-	scalar->int8_gemm(expected, ldy, w, rows, cols, row_scale, group_begin, group_end,
+	scalar->int6_gemm(expected, ldy, w, rows, cols, row_scale, group_begin, group_end,
 					  x, x_scale, n_tokens);
 	for (int at_end = 0; at_end < 2; at_end++)
 	{
@@ -640,7 +645,7 @@ same_int8(int rows, int cols, int group_begin, int group_end, int n_tokens, int 
 		guarded		gy = guard_copy(y, y_bytes, at_end);
 		guarded		gs = guard_copy(row_scale, scale_bytes, at_end);
 
-		table->int8_gemm(gy.p, ldy, gw.p, rows, cols, gs.p, group_begin, group_end,
+		table->int6_gemm(gy.p, ldy, gw.p, rows, cols, gs.p, group_begin, group_end,
 						 gx.p, x_scale, n_tokens);
 		same = same && memcmp(gy.p, expected, y_bytes) == 0;
 		guard_free(&gw);
@@ -658,7 +663,7 @@ same_int8(int rows, int cols, int group_begin, int group_end, int n_tokens, int 
 }
 
 static void
-test_int8(void)
+test_int6(void)
 {
 	static const int rows[] = {1, 15, 16, 17, 33, 64, 79, 97};
 	static const int cols[] = {1, 3, 4, 5, 64, 99, 160, 257};
@@ -673,19 +678,19 @@ test_int8(void)
 				int			end = k == 0 ? groups :
 					begin + (int) (next_random() % (uint64_t) (groups - begin + 1));
 
-				same = same && same_int8(rows[r], cols[c], begin, end,
+				same = same && same_int6(rows[r], cols[c], begin, end,
 										 k == 2 ? 1 : 1 + (int) (next_random() % 20),
 										 next_random() % 2 == 0 ? 0 : 2);
 			}
 	for (int n = 1; n <= 18; n++)
-		same = same && same_int8(35, 200, 0, 3, n, 0) && same_int8(35, 2560, 0, 3, n, 2);
-	ok(same, "%s: int8_gemm of many shapes as scalar", table->name);
-	ok(same_int8(320, 2560, 0, 20, 1, 0) && same_int8(320, 2560, 3, 19, 9, 0) &&
-	   same_int8(64, 2560, 0, 4, 1, 1) && same_int8(64, 2560, 0, 4, 1, -1) &&
-	   same_int8(64, 2560, 0, 4, 8, 1) && same_int8(32, 2560, 0, 2, 3, -1) &&
-	   same_int8(64, 65536, 0, 4, 1, 1) && same_int8(16, 65536, 0, 1, 2, -1) &&
-	   same_int8(32, 65536, 0, 2, 3, 0),
-	   "%s: int8_gemm of large shapes and the largest sums as scalar", table->name);
+		same = same && same_int6(35, 200, 0, 3, n, 0) && same_int6(35, 2560, 0, 3, n, 2);
+	ok(same, "%s: int6_gemm of many shapes as scalar", table->name);
+	ok(same_int6(320, 2560, 0, 20, 1, 0) && same_int6(320, 2560, 3, 19, 9, 0) &&
+	   same_int6(64, 2560, 0, 4, 1, 1) && same_int6(64, 2560, 0, 4, 1, -1) &&
+	   same_int6(64, 2560, 0, 4, 8, 1) && same_int6(32, 2560, 0, 2, 3, -1) &&
+	   same_int6(64, 65536, 0, 4, 1, 1) && same_int6(16, 65536, 0, 1, 2, -1) &&
+	   same_int6(32, 65536, 0, 2, 3, 0),
+	   "%s: int6_gemm of large shapes and the largest sums as scalar", table->name);
 }
 
 static void
@@ -704,7 +709,7 @@ test_int8_loss(void)
 			float		expected[2];
 			float		sums[2];
 
-			scalar->quantize(q, &info, x, n);
+			scalar->quantize(q, &info, x, n, BN_INT8_MAX);
 			gq = guard_copy(q, bn_quant_stride((size_t) n), n % 2);
 			scalar->int8_loss(expected, x, q, info.scale, n);
 			table->int8_loss(sums, gx.p, gq.p, info.scale, n);
@@ -723,7 +728,7 @@ test_int8_loss(void)
  */
 typedef enum dense_kind
 {
-	SCORES, VALUES, MATMUL_F16, MATMUL_F32
+	SCORES, VALUES, MATMUL_F16, MATMUL_F32, MATMUL_F16_LISTED
 } dense_kind;
 
 static void
@@ -731,6 +736,8 @@ run_dense(const bn_kernels *k, dense_kind kind, float *y, size_t ldy, const void
 		  size_t ld_row, int row_begin, int row_end,
 		  const float *x, size_t ldx, int n_vectors, int n)
 {
+	int32_t		listed[64];
+
 	switch (kind)
 	{
 		case SCORES:
@@ -744,6 +751,13 @@ run_dense(const bn_kernels *k, dense_kind kind, float *y, size_t ldy, const void
 			break;
 		case MATMUL_F32:
 			k->matmul_f32(y, ldy, rows, n, row_begin, row_end, x, ldx, n_vectors);
+			break;
+		case MATMUL_F16_LISTED:
+			for (int r = row_begin; r < row_end; r++)
+				listed[row_end - 1 - r] = r;
+			for (int t = 0; t < n_vectors; t++)
+				k->matmul_f16_listed(y + (size_t) t * ldy, rows, n, listed, row_end - row_begin,
+									 x + (size_t) t * ldx);
 			break;
 	}
 }
@@ -865,12 +879,13 @@ test_table(void)
 	test_conversions();
 	test_ternary(&(ternary_layout) {"ternary_gemm", false, table->ternary_gemm, scalar->ternary_gemm});
 	test_ternary(&(ternary_layout) {"ternary5_gemm", true, table->ternary5_gemm, scalar->ternary5_gemm});
-	test_int8();
+	test_int6();
 	test_int8_loss();
 	test_dense("attn_scores", SCORES);
 	test_dense("attn_values", VALUES);
 	test_dense("matmul_f16", MATMUL_F16);
 	test_dense("matmul_f32", MATMUL_F32);
+	test_dense("matmul_f16_listed", MATMUL_F16_LISTED);
 	test_negative_zero();
 }
 

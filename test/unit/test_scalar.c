@@ -219,7 +219,7 @@ test_rms_norm(void)
 }
 
 static void
-test_quantize(void)
+test_quantize(int levels)
 {
 	bool		good = true;
 
@@ -234,17 +234,18 @@ test_quantize(void)
 
 		for (int i = 0; i < n; i++)
 		{
-			/* many of them at or near halves of the step, which is 1 / 127 */
+			/* many of them at or near halves of the step, which is 1 / levels */
 			x[i] = i % 2 ? random_float() :
-				(float) ((int) (next_random() % 253) - 126 + 0.5) / 127.0f;
+				(float) ((int) (next_random() % (uint64_t) (2 * levels - 1)) - levels + 1.5) /
+				(float) levels;
 			if (i == n / 2)
 				x[i] = n % 2 ? 1.0f : -1.0f;
 			m = fabsf(x[i]) > m ? fabsf(x[i]) : m;
 		}
-		k->quantize(q, &info, x, n);
+		k->quantize(q, &info, x, n, levels);
 
 		/* a quotient or product of two floats, rounded from double, is exact */
-		s = (float) (127.0 / (double) m);
+		s = (float) (levels / (double) m);
 		for (int i = 0; i < n; i++)
 		{
 			double		v = rint((double) (float) ((double) x[i] * (double) s));
@@ -255,9 +256,9 @@ test_quantize(void)
 		}
 		for (size_t i = (size_t) n; i < bn_quant_stride((size_t) n); i++)
 			good = good && q[i] == 0;
-		good = good && info.sum == sum && info.scale == (float) ((double) m / 127.0);
+		good = good && info.sum == sum && info.scale == (float) ((double) m / levels);
 	}
-	ok(good, "quantize by its definition");
+	ok(good, "quantize to %d levels by its definition", levels);
 
 	{
 		float		x[3] = {1.0f, NAN, -0.5f};
@@ -265,11 +266,11 @@ test_quantize(void)
 		int8_t		q[64];
 		bn_quant	info;
 
-		k->quantize(q, &info, x, 3);
-		ok(q[0] == 127 && q[1] == 0 && q[2] == -64 && info.sum == 63,
+		k->quantize(q, &info, x, 3, levels);
+		ok(q[0] == levels && q[1] == 0 && q[2] == -(levels + 1) / 2 && info.sum == levels / 2,
 		   "a NaN quantises to 0 and does not disturb the others");
-		k->quantize(q, &info, zeros, 2);
-		ok(q[0] == 0 && q[1] == 0 && info.scale == 1e-5f / 127.0f, "zeros quantise to zeros");
+		k->quantize(q, &info, zeros, 2, levels);
+		ok(q[0] == 0 && q[1] == 0 && info.scale == 1e-5f / (float) levels, "zeros quantise to zeros");
 	}
 }
 
@@ -365,16 +366,16 @@ test_ternary(const char *name, bn_ternary_gemm gemm,
 	ok(good, "%s against a plain matrix", name);
 }
 
-/* int8 rows, packed here by the description in kernels.h, and what they lose */
+/* Rows of six bits, packed here by the description in kernels.h, and what int8 loses */
 static void
-test_int8(void)
+test_int6(void)
 {
 	enum
 	{
 		ROWS = 37, COLS = 70, STRIDE = 128
 	};
 	static int8_t w[ROWS][COLS];
-	static int8_t packed[3 * 18 * 64];
+	static uint8_t packed[3 * 5 * 192];
 	static int8_t x[2][2 * STRIDE];
 	static int32_t fixed[2][COLS];
 	float		row_scale[ROWS];
@@ -391,8 +392,16 @@ test_int8(void)
 		row_scale[r] = random_float();
 		for (int c = 0; c < COLS; c++)
 		{
-			w[r][c] = (int8_t) ((int) (next_random() % 255) - 127);
-			packed[(r / 16 * 18 + c / 4) * 64 + r % 16 * 4 + c % 4] = w[r][c];
+			uint8_t    *byte = &packed[(r / 16 * 5 + c / 16) * 192 + r % 16 * 4 + c % 4];
+			int			code;
+
+			w[r][c] = (int8_t) ((int) (next_random() % 63) - 31);
+			code = w[r][c] + 32;
+			if (c % 16 < 12)
+				byte[c % 16 / 4 * 64] |= (uint8_t) code;
+			else
+				for (int line = 0; line < 3; line++)
+					byte[line * 64] |= (uint8_t) ((code >> 2 * line & 3) << 6);
 		}
 	}
 	for (int t = 0; t < 2; t++)
@@ -402,7 +411,7 @@ test_int8(void)
 			x[t][STRIDE + c] = (int8_t) ((int) (next_random() % 128) - 64);
 			fixed[t][c] = 128 * x[t][c] + x[t][STRIDE + c];
 		}
-	k->int8_gemm(y, ROWS, packed, ROWS, COLS, row_scale, 0, 3, x[0], x_scale, 2);
+	k->int6_gemm(y, ROWS, packed, ROWS, COLS, row_scale, 0, 3, x[0], x_scale, 2);
 	for (int t = 0; t < 2; t++)
 		for (int r = 0; r < ROWS; r++)
 		{
@@ -413,7 +422,7 @@ test_int8(void)
 				sum += w[r][c] * fixed[t][c];
 			good = good && y[t * ROWS + r] == (float) sum * scale;
 		}
-	ok(good, "int8_gemm against a plain matrix");
+	ok(good, "int6_gemm against a plain matrix");
 
 	for (int c = 0; c < COLS; c++)
 	{
@@ -488,6 +497,7 @@ test_dense(void)
 	{
 		float		y[VECTORS * ROWS];
 		float		y32[VECTORS * ROWS];
+		float		listed[ROWS] = {0};
 		float		s[VECTORS * ROWS];
 		float		out[MAX] = {0};
 
@@ -499,6 +509,7 @@ test_dense(void)
 			f[i] = (float) half_value(h[i]);
 		k->matmul_f16(y, ROWS, h, n, 0, ROWS, x, (size_t) n, VECTORS);
 		k->matmul_f32(y32, ROWS, f, n, 0, ROWS, x, (size_t) n, VECTORS);
+		k->matmul_f16_listed(listed, h, n, (const int32_t[]) {ROWS - 1, 1}, 2, x);
 		k->attn_scores(s, ROWS, x, (size_t) n, VECTORS, h, NULL, (size_t) n, ROWS, n);
 		k->attn_values(out, (size_t) n, x, ROWS, 1, h, NULL, (size_t) n, n < ROWS ? n : ROWS, n);
 		for (int v = 0; v < VECTORS; v++)
@@ -510,6 +521,8 @@ test_dense(void)
 					sum += half_value(h[r * n + i]) * x[v * n + i];
 				products = products && fabs(y[v * ROWS + r] - sum) < 1e-5 &&
 					fabs(y32[v * ROWS + r] - sum) < 1e-5;
+				if (v == 0)
+					products = products && listed[r] == (r == 1 || r == ROWS - 1 ? y[r] : 0);
 				scores = scores && fabs(s[v * ROWS + r] - sum) < 1e-5;
 			}
 		for (int i = 0; i < n; i++)
@@ -521,7 +534,7 @@ test_dense(void)
 			values = values && fabs(out[i] - sum) < 1e-5;
 		}
 	}
-	ok(products, "matmul_f16 and matmul_f32 against double");
+	ok(products, "matmul_f16, matmul_f32 and matmul_f16_listed against double");
 	ok(scores, "attn_scores against double");
 	ok(values, "attn_values against double");
 }
@@ -578,10 +591,11 @@ main(void)
 	test_exp();
 	test_softmax();
 	test_rms_norm();
-	test_quantize();
+	test_quantize(BN_INT8_MAX);
+	test_quantize(BN_INT6_MAX);
 	test_ternary("ternary_gemm", k->ternary_gemm, set_four, 0x55);
 	test_ternary("ternary5_gemm", k->ternary5_gemm, set_five, 40 + 64);
-	test_int8();
+	test_int6();
 	test_rope();
 	test_elementwise();
 	test_dense();
