@@ -29,7 +29,7 @@
 #include <string.h>
 
 #define HEAD_GRAIN 64			/* rows that one thread takes at least */
-#define SCREEN_GRAIN (2 * BN_HEAD_BLOCK / BN_TILE_ROWS) /* groups of rows, likewise */
+#define SCREEN_GRAIN (8 * BN_HEAD_BLOCK / BN_TILE_ROWS)	/* groups of rows, likewise */
 #define BEST_SHARE BN_HEAD_BLOCK	/* more than a row of each block: no screen */
 #define BOUND_LANES 8			/* that a compiler can compute at once */
 #define USUAL_SIZE 4.0			/* of a value: so many times the root of the mean square */

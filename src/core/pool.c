@@ -93,7 +93,7 @@ bn_pool_threads(const bn_pool *pool)
 	return pool->max_threads;
 }
 
-/* Takes half of what would be this thread's share of the rest, again and again. */
+/* Takes three quarters of what would be this thread's share of the rest, again and again. */
 static void
 take_pieces(bn_pool *pool, int thread)
 {
@@ -102,7 +102,7 @@ take_pieces(bn_pool *pool, int thread)
 	while (begin < pool->n_items)
 	{
 		int			rest = pool->n_items - begin;
-		int			piece = rest / (2 * pool->n_threads) / pool->grain * pool->grain;
+		int			piece = rest * 3 / (4 * pool->n_threads) / pool->grain * pool->grain;
 
 		if (piece < pool->grain)
 			piece = rest < pool->grain ? rest : pool->grain;

@@ -29,6 +29,13 @@
 #define MAX_JOB_MATRICES 3
 #define GEMM_GRAIN 4			/* row groups that one thread takes at least */
 
+/*
+ * Multiply-adds that a thread takes at least where each has some pieces: reading
+ * weights begins slowly each time.
+ */
+#define GEMM_PIECE_WORK (640 * 1024)
+#define GEMM_PIECES 4			/* of each thread, at least */
+
 /* Multiply-adds of a step for which starting another thread pays. */
 #define THREAD_WORK (4 * 1024 * 1024)
 
@@ -288,14 +295,20 @@ run_norm(bn_engine *e, float *x, const bn_tensor *weight, const float *residual,
 static void
 run_gemm(bn_engine *e, gemm_job *job)
 {
+	int64_t		group_work = (int64_t) BN_TILE_ROWS * job->m[0].w->cols * e->n_entries;
 	int			n_groups = 0;
+	int			grain;
 	int			i;
 
 	job->engine = e;
 	for (i = 0; i < job->n_matrices; i++)
 		n_groups += (int) bn_ternary_groups((size_t) job->m[i].w->rows);
-	bn_engine_run(e, BN_PART_TERNARY, multiply, job, n_groups, GEMM_GRAIN,
-				  (int64_t) BN_TILE_ROWS * job->m[0].w->cols * e->n_entries);
+	grain = n_groups / (GEMM_PIECES * e->n_threads);
+	if (grain > GEMM_PIECE_WORK / group_work)
+		grain = (int) (GEMM_PIECE_WORK / group_work);
+	if (grain < GEMM_GRAIN)
+		grain = GEMM_GRAIN;
+	bn_engine_run(e, BN_PART_TERNARY, multiply, job, n_groups, grain, group_work);
 }
 
 static void
