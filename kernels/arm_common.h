@@ -629,7 +629,7 @@ typedef struct int6_values
 static INLINE int8x16_t
 int6_decode(uint8x16_t codes)
 {
-	return vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(32));
+	return vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(BN_INT6_ZERO));
 }
 
 static INLINE int6_values

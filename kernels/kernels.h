@@ -124,6 +124,7 @@ bn_ternary5_decode(uint8_t byte, int *n, int *t4)
  * and columns hold anything.
  */
 #define BN_INT6_MAX 31
+#define BN_INT6_ZERO 32			/* the code of 0 */
 #define BN_INT6_BYTES (3 * BN_TILE_BYTES)
 
 static inline size_t
@@ -188,18 +189,18 @@ typedef struct bn_kernels
 	 *   s = sum_c w[r][c] (128 high[t][c] + low[t][c])
 	 * x is [n_tokens][2: high, low][bn_quant_stride(cols)], and zero from cols
 	 * on.  s is exact: the caller sees to it that sums of any of its terms stay
-	 * within int32.  No value of high or low may be -128.
+	 * within int32.
 	 */
 	void		(*int6_gemm) (float *y, size_t ldy, const uint8_t *w, int rows, int cols,
 							  const float *row_scale, int group_begin, int group_end,
 							  const int8_t *x, const float *x_scale, int n_tokens);
 
 	/*
-	 * What is lost by int8: sums[0] = sum x[i]^2, sums[1] = sum d[i]^2 with
+	 * What is lost by quantize: sums[0] = sum x[i]^2, sums[1] = sum d[i]^2 with
 	 * d[i] = fma(-scale, q[i], x[i]), both in 16 lanes.  q is as quantize
 	 * leaves it.
 	 */
-	void		(*int8_loss) (float sums[2], const float *x, const int8_t *q, float scale,
+	void		(*quant_loss) (float sums[2], const float *x, const int8_t *q, float scale,
 							  int n);
 
 	/* y[i] = (x[i] * (1 / sqrt(sum(x^2) / n + eps))) * w[i]; y may be x */

@@ -90,7 +90,7 @@ quantize(int8_t *q, bn_quant *info, const float *x, int n, int levels)
 }
 
 static void
-int8_loss(float sums[2], const float *x, const int8_t *q, float scale, int n)
+quant_loss(float sums[2], const float *x, const int8_t *q, float scale, int n)
 {
 	v16			minus_scale = v_set1(-scale);
 	v16			squares = v_set1(0.0f);
@@ -389,7 +389,7 @@ values_16(float *out, size_t ldo, const float *w, size_t ldw, const int n_heads,
 /*
  * Four heads at 64 columns: a sum waits for its own addition before, so four of
  * them do not keep the units busy, and the more columns there are the less often
- * a weight is loaded.
+ * a weight is loaded.  (What is left of a head goes 16 columns at a time.)
  */
 #define FOUR_HEADS(DO) \
 	DO(0); \
@@ -807,7 +807,7 @@ matmul_f16_listed(float *y, const uint16_t *w, int cols, const int32_t *listed, 
 #define LANES_MEMBERS \
 	.quantize = quantize, \
 	.int6_gemm = int6_gemm, \
-	.int8_loss = int8_loss, \
+	.quant_loss = quant_loss, \
 	.rms_norm = rms_norm, \
 	.relu2_gate = relu2_gate, \
 	.add = add, \

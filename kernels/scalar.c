@@ -271,8 +271,9 @@ int6_value(const uint8_t *tile, int row, int col)
 	const uint8_t *byte = tile + 4 * row + col % 4;
 
 	if (col < 12)
-		return (byte[col / 4 * BN_TILE_BYTES] & 63) - 32;
-	return (byte[0] >> 6 | byte[BN_TILE_BYTES] >> 6 << 2 | byte[2 * BN_TILE_BYTES] >> 6 << 4) - 32;
+		return (byte[col / 4 * BN_TILE_BYTES] & 63) - BN_INT6_ZERO;
+	return (byte[0] >> 6 | byte[BN_TILE_BYTES] >> 6 << 2 | byte[2 * BN_TILE_BYTES] >> 6 << 4) -
+		BN_INT6_ZERO;
 }
 
 static int32_t
@@ -303,7 +304,7 @@ int6_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, const floa
 }
 
 static void
-int8_loss(float sums[2], const float *x, const int8_t *q, float scale, int n)
+quant_loss(float sums[2], const float *x, const int8_t *q, float scale, int n)
 {
 	float		squares[LANES] = {0};
 	float		losses[LANES] = {0};
@@ -491,7 +492,7 @@ const bn_kernels bn_kernels_scalar = {
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	.int6_gemm = int6_gemm,
-	.int8_loss = int8_loss,
+	.quant_loss = quant_loss,
 	.rms_norm = rms_norm,
 	.relu2_gate = relu2_gate,
 	.add = add,

@@ -740,7 +740,7 @@ int6_surplus(const int8_t *x, size_t stride)
 
 	for (size_t i = 0; i < stride; i++)
 		sum += (uint32_t) (128 * x[i] + x[stride + i]);
-	return 32 * sum;
+	return BN_INT6_ZERO * sum;
 }
 
 static void

@@ -151,7 +151,7 @@ pair_step(int group_begin, int group_end)
  * Matrices of six bits.  The unsigned operand is the code, w + 32; the surplus is
  * 32 times the sum of the other operand.
  */
-#define INT6_NEAR_BYTES 1024
+#define INT6_NEAR_BYTES 1024	/* measured, as the others */
 
 /* Writes the outputs of one group for one token, from sums modulo 2^32. */
 static INLINE void
@@ -181,7 +181,7 @@ int6_surplus(const int8_t *x, size_t stride)
 		low = dot(low, ones, _mm512_loadu_si512(x + stride + i));
 	}
 	return (int32_t) (((uint32_t) _mm512_reduce_add_epi32(high) * 128 +
-					   (uint32_t) _mm512_reduce_add_epi32(low)) * 32);
+					   (uint32_t) _mm512_reduce_add_epi32(low)) * BN_INT6_ZERO);
 }
 
 /* The codes of a tile, four columns of 16 rows in each */

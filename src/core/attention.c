@@ -15,6 +15,7 @@
 #include "engine.h"
 
 #include <math.h>
+#include <sched.h>
 #include <string.h>
 
 /* Positions whose keys or values are worked on at once; divides a page. */
@@ -74,7 +75,7 @@ rotate_and_store(void *arg, int begin, int end, int thread)
 /*
  * The rows of position p and how many of them, before end, to work on at once.
  * *next is the same part of the next page, or NULL: with few queries it is
- * memory that sets the pace, and no hardware guesses the way from page to page.
+ * memory that sets the pace, and the next page need not be a neighbour.
  */
 static inline const uint16_t *
 next_rows(bn_engine *e, const bn_sequence *seq, int kv_head, int is_value,
@@ -288,8 +289,11 @@ attend_halves(void *arg, int begin, int end, int thread)
 			continue;
 		}
 		while (atomic_load_explicit(&job->n_scored, memory_order_acquire) < job->n_left)
+		{
 			if (bn_engine_stopping(e, thread))
 				return;
+			sched_yield();
+		}
 		compute_values(e, &b, thread_rows(e, e->block_out, thread), 0, e->model->config->head_dim);
 	}
 }

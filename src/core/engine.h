@@ -25,7 +25,7 @@
 #define BN_PIECE_WORK (64 * 1024)
 
 /* Rows of the output matrix that the head looks at together, whole groups of 16. */
-#define BN_HEAD_BLOCK 32
+#define BN_OUTPUT_BLOCK 32
 
 /* In a step of at most so many tokens the attention to one KV head is divided among threads. */
 #define BN_SPLIT_TOKENS 8
@@ -75,8 +75,8 @@ struct bn_engine
 	int8_t	   *head_fixed;		/* [max_entries][2: high, low][quant stride of d_model] */
 	float	   *head_scale;		/* [max_entries], of head_fixed */
 	bn_screened *screened;		/* [max_entries] */
-	float	   *block_bound;	/* [max_entries, n_head_blocks], of logits */
-	int			n_head_blocks;	/* of BN_HEAD_BLOCK rows of the output matrix */
+	float	   *block_bound;	/* [max_entries, n_output_blocks], of logits */
+	int			n_output_blocks;	/* of BN_OUTPUT_BLOCK rows of the output matrix */
 	int32_t    *survivors;		/* [n_threads, max_survivors] */
 	int32_t		max_survivors;
 

@@ -29,10 +29,12 @@
 #include <string.h>
 
 #define HEAD_GRAIN 64			/* rows that one thread takes at least */
-#define SCREEN_GRAIN (8 * BN_HEAD_BLOCK / BN_TILE_ROWS)	/* groups of rows, likewise */
-#define BEST_SHARE BN_HEAD_BLOCK	/* more than a row of each block: no screen */
+#define SCREEN_GRAIN (8 * BN_OUTPUT_BLOCK / BN_TILE_ROWS)	/* groups of rows, likewise */
+#define BEST_SHARE BN_OUTPUT_BLOCK	/* more than a row of each block: no screen */
 #define BOUND_LANES 8			/* that a compiler can compute at once */
 #define USUAL_SIZE 4.0			/* of a value: so many times the root of the mean square */
+
+#define USUAL_SURVIVORS 128		/* rows that are computed exactly, about */
 
 /* Sizes for which no step of the bounds over- or underflows */
 #define LEAST_X 1e-30f
@@ -98,10 +100,7 @@ multiply_head(void *arg, int begin, int end, int thread)
 					  input_row(e, job->first), job->n_rows, thread);
 }
 
-/*
- * Row r of the output matrix has for a row of the head's input at most the
- * logit of the screen and this.
- */
+/* What a row of the head's input may lose by the screen. */
 typedef struct bounds
 {
 	const float *error;			/* of each row of the screen */
@@ -121,6 +120,7 @@ bounds_of(const bn_engine *e, int row)
 		e->screened[row].error_factor, e->screened[row].norm_factor};
 }
 
+/* The logit of row r of the output matrix is at most that of the screen and this. */
 static inline float
 most_above(const bounds *b, int32_t r)
 {
@@ -161,15 +161,15 @@ bound_blocks(bn_engine *e, int row, int32_t begin, int32_t end)
 {
 	bounds		b = bounds_of(e, row);
 	const float *logits = entry_of(e, row)->logits;
-	float	   *bound = bn_row(e->block_bound, row, e->n_head_blocks);
+	float	   *bound = bn_row(e->block_bound, row, e->n_output_blocks);
 	int32_t		vocab = e->model->config->vocab_size;
 
 	if (end > vocab)
 		end = vocab;
-	for (; begin < end; begin += BN_HEAD_BLOCK)
-		bound[begin / BN_HEAD_BLOCK] =
+	for (; begin < end; begin += BN_OUTPUT_BLOCK)
+		bound[begin / BN_OUTPUT_BLOCK] =
 			bound_block(&b, logits, begin,
-						end - begin < BN_HEAD_BLOCK ? end : begin + BN_HEAD_BLOCK);
+						end - begin < BN_OUTPUT_BLOCK ? end : begin + BN_OUTPUT_BLOCK);
 }
 
 /* Items are groups of rows of the screen, from the first of a block on. */
@@ -245,6 +245,7 @@ fix_row(bn_engine *e, int row, int n_rows)
 	norm = sqrt(norm) * 1.00001;
 	s->all = !(largest >= LEAST_X && h->screen_norm * norm <= LARGEST_LOGIT);
 	steps = s->all ? 0 : choose_steps(n, n_rows, largest, norm);
+	s->error_factor = s->norm_factor = 0;
 	e->head_scale[row] = s->all ? 0 : largest / (float) steps;
 	memset(high, 0, 2 * stride);
 	if (s->all)
@@ -297,12 +298,13 @@ find_threshold(bn_engine *e, int row, int32_t *listed, int thread)
 	float		threshold = INFINITY;
 	int32_t		k;
 
-	bn_select_best(bn_row(e->block_bound, row, e->n_head_blocks), NULL, e->n_head_blocks,
+	/* for now, best is a list of blocks */
+	bn_select_best(bn_row(e->block_bound, row, e->n_output_blocks), NULL, e->n_output_blocks,
 				   entry->best, entry->n_best);
 	for (k = 0; k < entry->n_best; k++)
 	{
-		int32_t		r = entry->best[k].token * BN_HEAD_BLOCK;
-		int32_t		end = r + BN_HEAD_BLOCK;
+		int32_t		r = entry->best[k].token * BN_OUTPUT_BLOCK;
+		int32_t		end = r + BN_OUTPUT_BLOCK;
 
 		if (end > e->model->config->vocab_size)
 			end = e->model->config->vocab_size;
@@ -324,16 +326,16 @@ static int32_t
 find_survivors(bn_engine *e, int row, float threshold, int32_t *survivors)
 {
 	const float *logits = entry_of(e, row)->logits;
-	const float *bound = bn_row(e->block_bound, row, e->n_head_blocks);
+	const float *bound = bn_row(e->block_bound, row, e->n_output_blocks);
 	bounds		b = bounds_of(e, row);
 	int32_t		vocab = e->model->config->vocab_size;
 	int32_t		n = 0;
 	int			block;
 
-	for (block = 0; block < e->n_head_blocks; block++)
+	for (block = 0; block < e->n_output_blocks; block++)
 	{
-		int32_t		r = block * BN_HEAD_BLOCK;
-		int32_t		end = vocab - r < BN_HEAD_BLOCK ? vocab : r + BN_HEAD_BLOCK;
+		int32_t		r = block * BN_OUTPUT_BLOCK;
+		int32_t		end = vocab - r < BN_OUTPUT_BLOCK ? vocab : r + BN_OUTPUT_BLOCK;
 
 		if (bound[block] < threshold)
 			continue;
@@ -425,7 +427,7 @@ run_screened(bn_engine *e, int first, int n_rows, bn_error *err)
 	bn_engine_run(e, BN_PART_HEAD, multiply_screen, &job,
 				  (int) bn_ternary_groups((size_t) vocab), SCREEN_GRAIN,
 				  BN_TILE_ROWS * row_work * n_rows);
-	bn_engine_run(e, BN_PART_HEAD, find_best, &job, n_rows, 1, vocab);
+	bn_engine_run(e, BN_PART_HEAD, find_best, &job, n_rows, 1, USUAL_SURVIVORS * row_work);
 	for (row = first; row < first + n_rows && !bn_engine_stopping(e, 0); row++)
 		if (e->screened[row].all)
 			BN_TRY(run_full(e, row, 1, err));

@@ -139,7 +139,7 @@ typedef struct bn_image_header
 
 /*
  * The rows of the screen, padded to whole groups, have a scale, a bound on
- * ||w - scale * w8||_2, and a bound on both ||w||_2 and ||scale * w8||_2.
+ * ||w - scale * w6||_2, and a bound on both ||w||_2 and ||scale * w6||_2.
  */
 static inline uint64_t
 bn_screen_row_count(const bn_image_header *h)
@@ -153,7 +153,7 @@ bn_screen_rows_bytes(const bn_image_header *h)
 	return 3 * bn_screen_row_count(h) * sizeof(float);
 }
 
-/* Is the head worth a screen?  It takes half of the memory of a F16 head. */
+/* Is the head worth a screen?  It takes three eighths of the memory of a F16 head. */
 typedef enum bn_screen_choice
 {
 	BN_SCREEN_AUTO = 0,			/* if the head is large */

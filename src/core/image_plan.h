@@ -56,7 +56,7 @@ extern bn_status bn_plan_tensors(const bn_gguf *g, bn_image_header *h,
 								 bn_tensor *layers, bn_error *err);
 
 /* Scratch memory for bn_screen_build, 64-byte aligned. */
-#define BN_SCREEN_SCRATCH (BN_MAX_DIM * (sizeof(float) + 1))
+#define BN_SCREEN_SCRATCH (BN_MAX_DIM * (sizeof(float) + 1) + BN_QUANT_ALIGN)
 
 /* Fills the screen, if the image is to have one, from the finished head. */
 extern bn_status bn_screen_build(bn_image_header *h, void *scratch, const bn_hooks *hooks,

@@ -105,11 +105,12 @@ read_ahead(void *arg)
  * byte is changed while nobody else has its line of cache, no store can be lost,
  * and what is read is not used.
  */
+__attribute__((no_sanitize("thread")))
 static void
 touch_page(char *p, bool is_present)
 {
 	if (is_present)
-		(void) atomic_load_explicit((volatile atomic_char *) p, memory_order_relaxed);
+		(void) *(volatile char *) p;
 	else
 		atomic_fetch_or_explicit((atomic_char *) p, 0, memory_order_relaxed);
 }

@@ -39,9 +39,10 @@ store_row(uint8_t *tile, const int8_t *q, int32_t cols)
 		int			k;
 
 		memcpy(codes, q + c, sizeof(codes));
-		/* 32 is added to each byte, without a carry into the next */
+		/* to each byte, without a carry into the next */
 		for (k = 0; k < 4; k++)
-			codes[k] = ((codes[k] & 0x7f7f7f7f) + 0x20202020) ^ (codes[k] & 0x80808080);
+			codes[k] = ((codes[k] & 0x7f7f7f7f) + BN_INT6_ZERO * 0x01010101u) ^
+				(codes[k] & 0x80808080);
 		for (k = 0; k < 3; k++)
 		{
 			uint32_t	line = codes[k] | (codes[3] >> 2 * k & 0x03030303) << 6;
@@ -85,7 +86,7 @@ bn_screen_build(bn_image_header *h, void *scratch, const bn_hooks *hooks, bn_err
 			bn_dequantize_row(values, image, &h->output, r);
 		kernels->quantize(q, &info, values, cols, BN_INT6_MAX);
 		store_row(tile, q, cols);
-		kernels->int8_loss(sums, values, q, info.scale, cols);
+		kernels->quant_loss(sums, values, q, info.scale, cols);
 		scale[r] = info.scale;
 		error[r] = upper_norm(sums[1], cols);
 		norm[r] = upper_norm(sums[0], cols) + error[r];

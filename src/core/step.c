@@ -95,7 +95,7 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	e->max_block = (int) (max_size(1, BLOCK_QUERIES / group));
 	if ((size_t) e->max_block * group * e->score_stride > BLOCK_SCORES)
 		e->max_block = (int) max_size(1, BLOCK_SCORES / (group * e->score_stride));
-	e->n_head_blocks = (c->vocab_size + BN_HEAD_BLOCK - 1) / BN_HEAD_BLOCK;
+	e->n_output_blocks = (c->vocab_size + BN_OUTPUT_BLOCK - 1) / BN_OUTPUT_BLOCK;
 	e->max_survivors = c->vocab_size / SURVIVOR_SHARE + 1;
 	block_queries = (size_t) e->max_block * group;
 
@@ -129,7 +129,7 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	TAKE(head_fixed, n * 2 * bn_quant_stride((size_t) c->d_model));
 	TAKE(head_scale, n);
 	TAKE(screened, n);
-	TAKE(block_bound, n * (size_t) e->n_head_blocks);
+	TAKE(block_bound, n * (size_t) e->n_output_blocks);
 	TAKE(survivors, (size_t) n_threads * (size_t) e->max_survivors);
 #undef TAKE
 	return used;

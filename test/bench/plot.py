@@ -20,7 +20,7 @@ PARTS = (("ternary", "ternary matrices", "#1f4e8c"), ("head", "head", "#8aa3c7")
          ("rope", "rotation, cache", "#3b7d3b"), ("embed", "embedding", "#9cc29c"),
          ("other", "other", "#c4c4c4"))
 MEMORY = (("weights", "ternary matrices"), ("embedding", "embedding"), ("head", "head"),
-          ("screen", "int8 screen of the head"), ("vocabulary", "vocabulary"), ("norms", "norms"),
+          ("screen", "small copy of the head"), ("vocabulary", "vocabulary"), ("norms", "norms"),
           ("rest", "tables, alignment"))
 
 

@@ -26,7 +26,7 @@
 
 typedef enum kernel
 {
-	QUANTIZE, TERNARY_GEMM, INT6_GEMM, INT8_LOSS, RMS_NORM, RELU2_GATE, ADD, ROPE_NEOX,
+	QUANTIZE, TERNARY_GEMM, INT6_GEMM, QUANT_LOSS, RMS_NORM, RELU2_GATE, ADD, ROPE_NEOX,
 	F32_TO_F16, F16_TO_F32, BF16_TO_F32, ATTN_SCORES, SOFTMAX, ATTN_VALUES, MATMUL_F16,
 	MATMUL_F32, TERNARY5_GEMM, MATMUL_F16_LISTED, N_KERNELS
 } kernel;
@@ -119,15 +119,6 @@ padded_rows(size_t rows, size_t n, input *in)
 	return q;
 }
 
-static int8_t *
-without_lowest(int8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] == -128)
-			p[i] = -127;
-	return p;
-}
-
 /* The elements of rows with a stride, of which the last ends where it ends */
 static size_t
 strided(int rows, size_t ld, int n)
@@ -143,7 +134,6 @@ static size_t
 prepare(call *c, input *in, bool *floats)
 {
 	size_t		n = (size_t) c->n;
-	size_t		n_x;
 	int			x_length;
 	int			y_length;
 	const float *scale;
@@ -165,7 +155,7 @@ prepare(call *c, input *in, bool *floats)
 		case BF16_TO_F32:
 			c->x = any_bytes(n * sizeof(uint16_t), in);
 			return n * sizeof(float);
-		case INT8_LOSS:
+		case QUANT_LOSS:
 			c->x = finite_floats(n, in);
 			c->w = padded_rows(1, n, in);
 			return 2 * sizeof(float);
@@ -200,9 +190,8 @@ prepare(call *c, input *in, bool *floats)
 			c->n = 1 + c->n % 1000; /* sums within int32 */
 			n = (size_t) c->n;
 			c->ldy += (size_t) c->rows;
-			n_x = 2 * (size_t) c->n_vectors;
 			c->w = any_bytes(bn_int6_bytes((size_t) c->rows, n), in);
-			c->x = without_lowest(padded_rows(n_x, n, in), n_x * bn_quant_stride(n));
+			c->x = padded_rows(2 * (size_t) c->n_vectors, n, in);
 			c->row_scale = finite_floats((size_t) c->rows, in);
 			c->token_scale = finite_floats((size_t) c->n_vectors, in);
 			return strided(c->n_vectors, c->ldy, c->rows) * sizeof(float);
@@ -251,8 +240,8 @@ run(const bn_kernels *k, const call *c, void *y, bn_quant *info)
 			k->int6_gemm(y, c->ldy, c->w, c->rows, c->n, c->row_scale, c->begin, c->end,
 						 c->x, c->token_scale, c->n_vectors);
 			break;
-		case INT8_LOSS:
-			k->int8_loss(y, c->x, c->w, c->scale, c->n);
+		case QUANT_LOSS:
+			k->quant_loss(y, c->x, c->w, c->scale, c->n);
 			break;
 		case RMS_NORM:
 			k->rms_norm(y, c->in_place ? y : c->x, c->w, c->n, c->scale);

@@ -694,7 +694,7 @@ test_int6(void)
 }
 
 static void
-test_int8_loss(void)
+test_quant_loss(void)
 {
 	bool		same = true;
 
@@ -711,15 +711,15 @@ test_int8_loss(void)
 
 			scalar->quantize(q, &info, x, n, BN_INT8_MAX);
 			gq = guard_copy(q, bn_quant_stride((size_t) n), n % 2);
-			scalar->int8_loss(expected, x, q, info.scale, n);
-			table->int8_loss(sums, gx.p, gq.p, info.scale, n);
+			scalar->quant_loss(expected, x, q, info.scale, n);
+			table->quant_loss(sums, gx.p, gq.p, info.scale, n);
 			same = same && memcmp(sums, expected, sizeof(sums)) == 0;
 			guard_free(&gx);
 			guard_free(&gq);
 			free(x);
 			free(q);
 		}
-	ok(same, "%s: int8_loss of 1 to 300 values as scalar", table->name);
+	ok(same, "%s: quant_loss of 1 to 300 values as scalar", table->name);
 }
 
 /*
@@ -880,7 +880,7 @@ test_table(void)
 	test_ternary(&(ternary_layout) {"ternary_gemm", false, table->ternary_gemm, scalar->ternary_gemm});
 	test_ternary(&(ternary_layout) {"ternary5_gemm", true, table->ternary5_gemm, scalar->ternary5_gemm});
 	test_int6();
-	test_int8_loss();
+	test_quant_loss();
 	test_dense("attn_scores", SCORES);
 	test_dense("attn_values", VALUES);
 	test_dense("matmul_f16", MATMUL_F16);

@@ -366,7 +366,7 @@ test_ternary(const char *name, bn_ternary_gemm gemm,
 	ok(good, "%s against a plain matrix", name);
 }
 
-/* Rows of six bits, packed here by the description in kernels.h, and what int8 loses */
+/* Rows of six bits, packed here by the description in kernels.h, and what quantize loses */
 static void
 test_int6(void)
 {
@@ -433,9 +433,9 @@ test_int6(void)
 		squares += (double) values[c] * values[c];
 		losses += loss * loss;
 	}
-	k->int8_loss(sums, values, w[0], 0.01f, COLS);
+	k->quant_loss(sums, values, w[0], 0.01f, COLS);
 	ok(fabs(sums[0] - squares) < 1e-5 * squares && fabs(sums[1] - losses) < 1e-5 * losses,
-	   "int8_loss against sums in double");
+	   "quant_loss against sums in double");
 }
 
 /* Each product is rounded by itself: a compiler that fuses them is found out. */
