@@ -19,8 +19,8 @@
  *	   those of IEEE 754.
  *
  * Values that are not finite give unspecified results, never undefined
- * behaviour.  There is at least one token in every call.  No kernel allocates, and none touches memory outside the arrays
- * described here.
+ * behaviour.  There is at least one token in every call.  No kernel allocates,
+ * and none touches memory outside the arrays described here.
  *
  * kernels/kernels.h
  *

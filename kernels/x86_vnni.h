@@ -18,8 +18,9 @@
 
 /*
  * Tokens are taken TILE_TOKENS at a time, with PAIR groups of rows (of ternary
- * matrices, four groups with up to four tokens): their sums are the registers.  The activations of CHUNK_TOKENS stay in the second level
- * of cache while all groups go by.
+ * matrices, four groups with up to four tokens): their sums are the registers.
+ * The activations of CHUNK_TOKENS stay in the second level of cache while all
+ * groups go by.
  */
 #define CHUNK_TOKENS 64
 #define TILE_TOKENS 8
