@@ -33,9 +33,10 @@ EXTRA_CLEAN = build tmp_check
 override with_llvm := no
 
 # pg_config of the PATH if a server can be built against it, else the newest
-# one where Debian's packages put them.
+# one where Debian's packages put them.  PGXS alone does not say so: it comes
+# with Debian's client package, the headers do not.
 PG_CONFIG_FOUND := $(shell for c in pg_config $$(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -rV); do \
-	m=$$($$c --pgxs 2>/dev/null) && test -f "$$m" && { echo $$c; exit; }; done)
+	h=$$($$c --includedir-server 2>/dev/null) && test -f "$$h/postgres.h" -a -f "$$($$c --pgxs)" && { echo $$c; exit; }; done)
 PG_CONFIG = $(or $(PG_CONFIG_FOUND),pg_config)
 
 ifneq ($(PG_CONFIG_FOUND),)
