@@ -2,6 +2,8 @@
 #
 # A load is held in the middle by stopping its process: what the process would
 # do then is decided by what it finds when it goes on.
+#
+# Runs alone: it measures time.
 
 use strict;
 use warnings;

@@ -1,5 +1,7 @@
 # Cancel, timeouts and termination while a model computes: in the prompt and in
 # the answer, of one text and of many.
+#
+# Runs alone: it measures time.
 
 use strict;
 use warnings;
@@ -34,7 +36,7 @@ my %phases = (
 	'parts of a long text' => "SELECT bitnet_summarize(repeat('long text ', 8000000))",
 	'long stop strings' =>
 	  "SELECT bitnet_generate('x', 4000, stop => array_agg(repeat('~', 900) || i)) FROM generate_series(1, 1024) i",
-	'looking for the longest word' => "SELECT bitnet_generate('x', system => repeat('long text ', 12000000))",
+	'looking for the longest word' => "SELECT bitnet_generate('x', system => repeat('long text ', 80000000))",
 	'tokenising' => "SELECT bitnet_count_tokens(repeat('long text ', 20000000))");
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);

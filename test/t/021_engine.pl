@@ -1,5 +1,7 @@
 # The worker that computes for all sessions: the same results as without it,
 # together where there are several, and nothing lost whoever ends when.
+#
+# Runs alone: it measures time.
 
 use strict;
 use warnings;

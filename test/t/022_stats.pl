@@ -1,4 +1,6 @@
 # What bitnet_stats, bitnet_activity and EXPLAIN say about what was computed.
+#
+# Runs alone: it measures time.
 
 use strict;
 use warnings;

@@ -2,6 +2,8 @@
 # sessions and reconnects: results stay right, and neither memory nor the cache
 # nor a counter grows.  BITNET_SOAK_SECONDS says for how long ("make soak": an
 # hour).
+#
+# Runs alone: it measures time.
 
 use strict;
 use warnings;

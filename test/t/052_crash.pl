@@ -4,6 +4,8 @@
 #
 # A moment is recognised by what the server shows of it, and lasts long enough;
 # a load is held in it by stopping its process.
+#
+# Runs alone: it measures time.
 
 use strict;
 use warnings;
