@@ -35,7 +35,13 @@ typedef struct bn_screened
 {
 	float		error_factor;	/* of a head row's error */
 	float		norm_factor;	/* of a head row's norm */
-	bool		all;			/* the screen is of no use: all rows are needed */
+	float		threshold;		/* the wanted logits are not below it */
+	enum
+	{
+		BN_REST_NONE,
+		BN_REST_SURVIVORS,		/* rows of the head that the screen did not exclude */
+		BN_REST_ALL				/* the screen is of no use */
+	}			rest;			/* what is still to be multiplied */
 } bn_screened;
 
 struct bn_engine

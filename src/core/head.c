@@ -36,6 +36,12 @@
 
 #define USUAL_SURVIVORS 128		/* rows that are computed exactly, about */
 
+/* Up to this part of the most survivors, an input computes its own by itself. */
+#define FEW_SHARE 16
+
+/* So many blocks' exact rows stay in the cache while each input needs some of them. */
+#define SHARED_BLOCKS 16
+
 /* Sizes for which no step of the bounds over- or underflows */
 #define LEAST_X 1e-30f
 #define LARGEST_LOGIT 1e30
@@ -233,6 +239,7 @@ fix_row(bn_engine *e, int row, int n_rows)
 	int32_t		steps;
 	double		norm = 0;
 	double		loss = 0;
+	bool		usable;
 	int			i;
 
 	for (i = 0; i < n; i++)
@@ -243,12 +250,12 @@ fix_row(bn_engine *e, int row, int n_rows)
 		norm += (double) x[i] * x[i];
 	}
 	norm = sqrt(norm) * 1.00001;
-	s->all = !(largest >= LEAST_X && h->screen_norm * norm <= LARGEST_LOGIT);
-	steps = s->all ? 0 : choose_steps(n, n_rows, largest, norm);
-	s->error_factor = s->norm_factor = 0;
-	e->head_scale[row] = s->all ? 0 : largest / (float) steps;
+	usable = largest >= LEAST_X && h->screen_norm * norm <= LARGEST_LOGIT;
+	steps = usable ? choose_steps(n, n_rows, largest, norm) : 0;
+	*s = (bn_screened) {.rest = usable ? BN_REST_NONE : BN_REST_ALL};
+	e->head_scale[row] = usable ? largest / (float) steps : 0;
 	memset(high, 0, 2 * stride);
-	if (s->all)
+	if (!usable)
 		return;
 	for (i = 0; i < n; i++)
 	{
@@ -319,20 +326,20 @@ find_threshold(bn_engine *e, int row, int32_t *listed, int thread)
 }
 
 /*
- * Collects the rows that the bound cannot exclude.  Returns how many, or -1 if
- * they are too many.
+ * Collects the rows of some blocks that the bound cannot exclude.  Returns how
+ * many, or most + 1 if there are more.
  */
 static int32_t
-find_survivors(bn_engine *e, int row, float threshold, int32_t *survivors)
+find_survivors(bn_engine *e, int row, int block, int end_block, int32_t *survivors, int32_t most)
 {
 	const float *logits = entry_of(e, row)->logits;
 	const float *bound = bn_row(e->block_bound, row, e->n_output_blocks);
+	float		threshold = e->screened[row].threshold;
 	bounds		b = bounds_of(e, row);
 	int32_t		vocab = e->model->config->vocab_size;
 	int32_t		n = 0;
-	int			block;
 
-	for (block = 0; block < e->n_output_blocks; block++)
+	for (; block < end_block; block++)
 	{
 		int32_t		r = block * BN_OUTPUT_BLOCK;
 		int32_t		end = vocab - r < BN_OUTPUT_BLOCK ? vocab : r + BN_OUTPUT_BLOCK;
@@ -343,8 +350,8 @@ find_survivors(bn_engine *e, int row, float threshold, int32_t *survivors)
 		{
 			if (logits[r] + most_above(&b, r) < threshold)
 				continue;
-			if (n == e->max_survivors)
-				return -1;
+			if (n == most)
+				return most + 1;
 			survivors[n++] = r;
 		}
 	}
@@ -362,13 +369,75 @@ find_best(void *arg, int begin, int end, int thread)
 	for (; begin < end && !bn_engine_stopping(e, thread); begin++)
 	{
 		int			row = job->first + begin;
+		bn_screened *s = &e->screened[row];
 		const bn_step_entry *entry = entry_of(e, row);
-		int32_t		n = -1;
+		int32_t		n;
 
-		if (!e->screened[row].all)
-			n = find_survivors(e, row, find_threshold(e, row, survivors, thread), survivors);
-		e->screened[row].all = n < 0;
+		if (s->rest == BN_REST_ALL)
+			continue;
+		s->threshold = find_threshold(e, row, survivors, thread);
+		n = find_survivors(e, row, 0, e->n_output_blocks, survivors, e->max_survivors);
+		s->rest = n > e->max_survivors ? BN_REST_ALL :
+			n > e->max_survivors / FEW_SHARE ? BN_REST_SURVIVORS : BN_REST_NONE;
+		if (s->rest != BN_REST_NONE)
+			continue;
 		multiply_listed(e, row, survivors, n, thread);
+		bn_select_best(entry->logits, survivors, n, entry->best, entry->n_best);
+	}
+}
+
+/*
+ * Many survivors, of all inputs that have so many, in the order of the matrix:
+ * what several of them need is read from memory once.  Items are sets of
+ * SHARED_BLOCKS blocks.
+ */
+static void
+multiply_survivors(void *arg, int begin, int end, int thread)
+{
+	head_job   *job = arg;
+	bn_engine  *e = job->engine;
+	int32_t    *survivors = e->survivors + (size_t) thread * (size_t) e->max_survivors;
+
+	for (; begin < end && !bn_engine_stopping(e, thread); begin++)
+	{
+		int			block = begin * SHARED_BLOCKS;
+		int			end_block = e->n_output_blocks - block < SHARED_BLOCKS ?
+			e->n_output_blocks : block + SHARED_BLOCKS;
+		int			row;
+
+		for (row = job->first; row < job->first + job->n_rows; row++)
+		{
+			int32_t		n;
+
+			if (e->screened[row].rest != BN_REST_SURVIVORS)
+				continue;
+			n = find_survivors(e, row, block, end_block, survivors, e->max_survivors);
+			multiply_listed(e, row, survivors, n, thread);
+		}
+	}
+}
+
+/*
+ * The best of them.  Rows that the bound excludes still look as they did, and
+ * what it excludes now, of exact logits, is below the threshold.
+ */
+static void
+choose_best(void *arg, int begin, int end, int thread)
+{
+	head_job   *job = arg;
+	bn_engine  *e = job->engine;
+	int32_t    *survivors = e->survivors + (size_t) thread * (size_t) e->max_survivors;
+
+	for (; begin < end && !bn_engine_stopping(e, thread); begin++)
+	{
+		int			row = job->first + begin;
+		const bn_step_entry *entry = entry_of(e, row);
+
+		int32_t		n;
+
+		if (e->screened[row].rest != BN_REST_SURVIVORS)
+			continue;
+		n = find_survivors(e, row, 0, e->n_output_blocks, survivors, e->max_survivors);
 		bn_select_best(entry->logits, survivors, n, entry->best, entry->n_best);
 	}
 }
@@ -420,17 +489,35 @@ run_screened(bn_engine *e, int first, int n_rows, bn_error *err)
 	int32_t		vocab = e->model->config->vocab_size;
 	int64_t		row_work = e->model->config->d_model;
 	head_job	job = {e, first, n_rows};
+	int			end = first + n_rows;
+	bool		many = false;
 	int			row;
+	int			next;
 
-	for (row = first; row < first + n_rows; row++)
+	for (row = first; row < end; row++)
 		fix_row(e, row, n_rows);
 	bn_engine_run(e, BN_PART_HEAD, multiply_screen, &job,
 				  (int) bn_ternary_groups((size_t) vocab), SCREEN_GRAIN,
 				  BN_TILE_ROWS * row_work * n_rows);
 	bn_engine_run(e, BN_PART_HEAD, find_best, &job, n_rows, 1, USUAL_SURVIVORS * row_work);
-	for (row = first; row < first + n_rows && !bn_engine_stopping(e, 0); row++)
-		if (e->screened[row].all)
-			BN_TRY(run_full(e, row, 1, err));
+	for (row = first; row < end; row++)
+		many |= e->screened[row].rest == BN_REST_SURVIVORS;
+	if (many)
+	{
+		bn_engine_run(e, BN_PART_HEAD, multiply_survivors, &job,
+					  (e->n_output_blocks + SHARED_BLOCKS - 1) / SHARED_BLOCKS, 1,
+					  SHARED_BLOCKS * row_work * n_rows);
+		bn_engine_run(e, BN_PART_HEAD, choose_best, &job, n_rows, 1, USUAL_SURVIVORS * row_work);
+	}
+	for (row = first; row < end && !bn_engine_stopping(e, 0); row = next)
+	{
+		for (next = row; next < end && e->screened[next].rest == BN_REST_ALL; next++)
+			;
+		if (next > row)
+			BN_TRY(run_full(e, row, next - row, err));
+		else
+			next++;
+	}
 	return BN_OK;
 }
 
