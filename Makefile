@@ -35,13 +35,13 @@ override with_llvm := no
 # pg_config of the PATH if a server can be built against it, else the newest
 # one where Debian's packages put them.  PGXS alone does not say so: it comes
 # with Debian's client package, the headers do not.
-PG_CONFIG_FOUND := $(shell for c in pg_config $$(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -rV); do \
-	h=$$($$c --includedir-server 2>/dev/null) && test -f "$$h/postgres.h" -a -f "$$($$c --pgxs)" && { echo $$c; exit; }; done)
+PG_CONFIG_FOUND := $(shell for c in $(PG_CONFIG) pg_config $$(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -rV); do \
+	h=$$($$c --includedir-server 2>/dev/null) && test -f "$$h/postgres.h" && test -f "$$($$c --pgxs)" && { echo $$c; exit; }; done)
 PG_CONFIG = $(or $(PG_CONFIG_FOUND),pg_config)
 
 ifneq ($(PG_CONFIG_FOUND),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
-ifeq ($(wildcard $(PGXS)),)
+ifeq ($(wildcard $(PGXS) $(shell $(PG_CONFIG) --includedir-server)/postgres.h),)
 $(error $(PG_CONFIG) is not the pg_config of a server whose headers are installed)
 endif
 include $(PGXS)

@@ -41,7 +41,7 @@ typedef struct bn_screened
 		BN_REST_NONE,
 		BN_REST_SURVIVORS,		/* rows of the head that the screen did not exclude */
 		BN_REST_ALL				/* the screen is of no use */
-	}			rest;			/* what is still to be multiplied */
+	}			rest;			/* what find_best leaves to be multiplied; before it, nothing or all */
 } bn_screened;
 
 struct bn_engine

@@ -36,7 +36,7 @@
 
 #define USUAL_SURVIVORS 128		/* rows that are computed exactly, about */
 
-/* Up to this part of the most survivors, an input computes its own by itself. */
+/* An input with up to this part of max_survivors multiplies its survivors by itself. */
 #define FEW_SHARE 16
 
 /* So many blocks' exact rows stay in the cache while each input needs some of them. */
@@ -327,10 +327,10 @@ find_threshold(bn_engine *e, int row, int32_t *listed, int thread)
 
 /*
  * Collects the rows of some blocks that the bound cannot exclude.  Returns how
- * many, or most + 1 if there are more.
+ * many, or max_survivors + 1 if there are more.
  */
 static int32_t
-find_survivors(bn_engine *e, int row, int block, int end_block, int32_t *survivors, int32_t most)
+find_survivors(bn_engine *e, int row, int block, int end_block, int32_t *survivors)
 {
 	const float *logits = entry_of(e, row)->logits;
 	const float *bound = bn_row(e->block_bound, row, e->n_output_blocks);
@@ -350,8 +350,8 @@ find_survivors(bn_engine *e, int row, int block, int end_block, int32_t *survivo
 		{
 			if (logits[r] + most_above(&b, r) < threshold)
 				continue;
-			if (n == most)
-				return most + 1;
+			if (n == e->max_survivors)
+				return n + 1;
 			survivors[n++] = r;
 		}
 	}
@@ -376,7 +376,7 @@ find_best(void *arg, int begin, int end, int thread)
 		if (s->rest == BN_REST_ALL)
 			continue;
 		s->threshold = find_threshold(e, row, survivors, thread);
-		n = find_survivors(e, row, 0, e->n_output_blocks, survivors, e->max_survivors);
+		n = find_survivors(e, row, 0, e->n_output_blocks, survivors);
 		s->rest = n > e->max_survivors ? BN_REST_ALL :
 			n > e->max_survivors / FEW_SHARE ? BN_REST_SURVIVORS : BN_REST_NONE;
 		if (s->rest != BN_REST_NONE)
@@ -411,15 +411,16 @@ multiply_survivors(void *arg, int begin, int end, int thread)
 
 			if (e->screened[row].rest != BN_REST_SURVIVORS)
 				continue;
-			n = find_survivors(e, row, block, end_block, survivors, e->max_survivors);
+			n = find_survivors(e, row, block, end_block, survivors);
 			multiply_listed(e, row, survivors, n, thread);
 		}
 	}
 }
 
 /*
- * The best of them.  Rows that the bound excludes still look as they did, and
- * what it excludes now, of exact logits, is below the threshold.
+ * The best of them.  Lists the survivors again, since nobody kept the list: what
+ * was excluded still looks as it did, and a row whose exact logit and bound are
+ * below the threshold may go, for n_best rows reach it.
  */
 static void
 choose_best(void *arg, int begin, int end, int thread)
@@ -432,12 +433,11 @@ choose_best(void *arg, int begin, int end, int thread)
 	{
 		int			row = job->first + begin;
 		const bn_step_entry *entry = entry_of(e, row);
-
 		int32_t		n;
 
 		if (e->screened[row].rest != BN_REST_SURVIVORS)
 			continue;
-		n = find_survivors(e, row, 0, e->n_output_blocks, survivors, e->max_survivors);
+		n = find_survivors(e, row, 0, e->n_output_blocks, survivors);
 		bn_select_best(entry->logits, survivors, n, entry->best, entry->n_best);
 	}
 }
@@ -509,14 +509,12 @@ run_screened(bn_engine *e, int first, int n_rows, bn_error *err)
 					  SHARED_BLOCKS * row_work * n_rows);
 		bn_engine_run(e, BN_PART_HEAD, choose_best, &job, n_rows, 1, USUAL_SURVIVORS * row_work);
 	}
-	for (row = first; row < end && !bn_engine_stopping(e, 0); row = next)
+	for (row = first; row < end && !bn_engine_stopping(e, 0); row = next + 1)
 	{
 		for (next = row; next < end && e->screened[next].rest == BN_REST_ALL; next++)
 			;
 		if (next > row)
 			BN_TRY(run_full(e, row, next - row, err));
-		else
-			next++;
 	}
 	return BN_OK;
 }

@@ -23,7 +23,7 @@
 
 #define N_TOKENS 6				/* of a step */
 #define MAX_VOCAB 8000
-#define MANY 200				/* rows of the head that are computed exactly */
+#define MANY (vocab / 8 / 16)	/* exact rows: beyond, they are not computed for each input by itself */
 
 static int	vocab;				/* of the model under test */
 static uint32_t random_state = 12345;
@@ -269,7 +269,6 @@ static void
 test_model(const char *options)
 {
 	usefulness	useful[HEAD_KINDS] = {0};
-	int			many = 0;
 	model_file	m;
 
 	if (!ok(model_file_make(&m, options), "make_model %s", options))
@@ -286,7 +285,7 @@ test_model(const char *options)
 			change_model(&m, (head_kind) head, (norm_kind) norm);
 			u = compare_steps(&m, bn_kernels_select(NULL), what);
 			useful[head].screened += u.screened;
-			many += u.many;
+			useful[head].many += u.many;
 			if (norm == HUGE_ONE)
 				for (int k = 0; bn_kernels_list[k]; k++)
 					if (bn_kernels_list[k]->supported())
@@ -294,7 +293,7 @@ test_model(const char *options)
 		}
 	ok(useful[PLAIN].screened > 30 && useful[MIXED].screened > 30 && useful[EQUAL].screened == 0,
 	   "the screen spares work where it can, and gives up where all rows are equal");
-	ok(vocab < MAX_VOCAB || many > 30, "it left many rows %d times", many);
+	ok(useful[PLAIN].many > 10, "of random rows it left many %d times", useful[PLAIN].many);
 	model_file_close(&m);
 }
 
