@@ -125,8 +125,8 @@ def write_sft(enc, path, rng, n_tokens):
     out = Output(path)
     while out.tokens < n_tokens:
         r = rng.random()
-        if r < 0.09:
-            tokens, target = enc.plain(mixture.meanings(rng) if r < 0.06 else wordnet.entries(rng))
+        if r < 0.11:
+            tokens, target = enc.plain(mixture.meanings(rng) if r < 0.08 else wordnet.entries(rng))
         else:
             tokens, target = enc.chat(mixture.sft(rng, TRAIN))
         if len(tokens) <= MAX_TOKENS:

@@ -3,7 +3,8 @@
 A list of wordings is split once and for all: of every five wordings the last
 is held out.  Training texts are written with the others only, held-out texts
 with the held-out ones only, so that no held-out sentence is an instance of a
-template that training saw.
+template that training saw.  Wordings that come later are training's alone
+(Later), so that what is held out, and with it the evaluation, stays the same.
 """
 import random
 import re
@@ -12,15 +13,25 @@ TRAIN = "train"
 HELD = "held"
 
 
+class Later(str):
+    """A wording that came after the split; in a list, behind all others."""
+
+
+def before_later(wordings):
+    if not wordings or not isinstance(wordings[-1], Later):
+        return wordings
+    return [w for w in wordings if not isinstance(w, Later)]
+
+
 def split_list(wordings, split):
     """The part of a list of wordings that belongs to a split."""
-    if len(wordings) < 4:
-        return wordings
-    if len(wordings) == 4:
-        return wordings[:3] if split == TRAIN else wordings[3:]
-    if split == TRAIN:
-        return [w for i, w in enumerate(wordings) if i % 5 != 4]
-    return [w for i, w in enumerate(wordings) if i % 5 == 4]
+    early = before_later(wordings)
+    later = wordings[len(early):] if split == TRAIN else []
+    if len(early) < 4:
+        return early + later
+    if len(early) == 4:
+        return (early[:3] if split == TRAIN else early[3:]) + later
+    return [w for i, w in enumerate(early) if (i % 5 == 4) == (split == HELD)] + later
 
 
 _parsed = {}

@@ -1,18 +1,48 @@
 """What share of which task, and the pairs for preference optimisation."""
+import labels as names
 import opinions
 import pgqa
+import phrases
 import practice
 import tasks
 import texts
 import wordnet
 from grammar import TRAIN, expand, pick, split_list
-from ontology import THESAURUS, TOPICS, WANTS, WORDS
+from ontology import PASSAGES, THESAURUS, TOPICS, WANTS, WORDS, add_later
 
 # Kinds of text and their shares.
 TEXTS = [(texts.support_text, 30), (texts.review_text, 14), (texts.ops_text, 14), (texts.log_text, 6),
          (texts.news_text, 12), (texts.office_text, 14), (texts.meeting_text, 10)]
 WORD_TABLE = {k: v[0] for k, v in WORDS.items()}
 ASPECT_TABLE = {k: v[0] for k, v in opinions.ASPECTS.items()}
+
+
+def named_lists():
+    """What a section of ontology/later.txt may add to, by kind and name."""
+    return {
+        "TOPIC": {t.name: t.labels for t in TOPICS.values()},
+        "GROUP": names.GROUP_LABELS,
+        "INTENT": {**names.INTENT_LABELS, "bug": names.BUG_LABELS, "idea": names.IDEA_LABELS},
+        "KIND": names.KIND_LABELS,
+        "CATEGORY": opinions.CATEGORY_LABELS,
+        "ASPECT": ASPECT_TABLE,
+        "ISSUE": {"%s/%d" % (t.name, i): issue.wordings for t in TOPICS.values() for i, issue in enumerate(t.issues)},
+        "WANT": {name: want.wordings for name, want in WANTS.items()},
+        "USE": {"review": opinions.USES},
+        "PHRASE": vars(phrases),
+        "FACT": {"%s/%s" % (kind, fact): x for kind, facts in phrases.FACTS.items() for fact, x in facts.items()},
+        "INCIDENT": phrases.INCIDENT_FACTS,
+        "PASSAGE": {"%s/%s/%s" % (kind, fact, part): x for kind, facts in PASSAGES.items()
+                    for says, asks, fact in facts for part, x in (("say", says), ("ask", asks))},
+        "FIELD": {"%s/%s" % (field, part): x for field, lists in tasks.FIELDS.items() for part, x in zip(("name", "ask"), lists)}}
+
+
+add_later(named_lists())
+# Names that mean the same, and how often the dictionary is about one of them.
+MEANINGS = [([t.labels for t in TOPICS.values()], 50), (list(names.GROUP_LABELS.values()), 15), (list(opinions.CATEGORY_LABELS.values()), 12),
+            (list(names.INTENT_LABELS.values()) + [names.BUG_LABELS, names.IDEA_LABELS], 8), (list(ASPECT_TABLE.values()), 6),
+            (list(names.KIND_LABELS.values()), 4), (list(WORD_TABLE.values()), 5),
+            ([sorted(set(x)) for x in names.SENTIMENT_LABELS.values()], 5)]
 
 SMALLTALK = [
     (["Who are you?", "What are you?", "Tell me who you are.", "What is your name?", "Introduce yourself."],
@@ -84,9 +114,9 @@ def sentiment_text(rng, split):
     if rng.random() < 0.75:
         return texts.review_text(rng, split), None
     mood = rng.choice(["positive", "negative", "negative", "neutral"])
-    names = {"positive": ["thanks"], "negative": ["staff_complaint", "damaged", "late_delivery", "warranty", "crash", "double_charge", "slow"],
-             "neutral": ["stock", "compatibility", "price", "store_hours"]}[mood]
-    name = rng.choice(names)
+    topics = {"positive": ["thanks"], "negative": ["staff_complaint", "damaged", "late_delivery", "warranty", "crash", "double_charge", "slow"],
+              "neutral": ["stock", "compatibility", "price", "store_hours"]}[mood]
+    name = rng.choice(topics)
     rec = texts.support_text(rng, split, topic=TOPICS[name])
     rec.sentiment = mood
     return rec, True if mood == "neutral" else None if name in ("thanks", "staff_complaint") else False
@@ -161,8 +191,8 @@ def word_task(rng, split):
     return choose(wordnet.EXERCISES, rng)(rng, split)
 
 
-TASKS = [(practice_task, 50), (word_task, 12), (topic_task, 24), (other_label_task, 6), (sentiment_task, 14), (summarize_task, 22), (qa_task, 14),
-         (extract_task, 14), (turns_task, 5), (joined_task, 27), (pgqa.pg_task, 8), (smalltalk_task, 0.5)]
+TASKS = [(practice_task, 50), (word_task, 12), (topic_task, 28), (other_label_task, 10), (sentiment_task, 16), (summarize_task, 26), (qa_task, 16),
+         (extract_task, 16), (turns_task, 5), (joined_task, 27), (pgqa.pg_task, 8), (smalltalk_task, 0.5)]
 
 
 def sft(rng, split):
@@ -184,12 +214,11 @@ def gloss(rng):
 
 
 def dictionary(rng):
-    """What words mean: of the thesaurus, and names of a topic that mean the same, held-out ones too."""
-    if rng.random() < 0.5:
+    """What words mean: of the thesaurus, and names that mean the same, held-out ones too."""
+    if rng.random() < 0.4:
         word, others, what = rng.choice(THESAURUS)
     else:
-        topic = rng.choice(list(TOPICS.values()))
-        word, *others = rng.sample(topic.labels, 3)
+        word, *others = rng.sample(rng.choice(choose(MEANINGS, rng)), 3)
         what = others[0]
     other, third = rng.choice(others), rng.choice(others)
     return rng.choice(DICTIONARY).format(word=word, what=what, other=other, third=third)

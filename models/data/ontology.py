@@ -1,6 +1,8 @@
 """Reads the topics and wants under ontology/."""
 import os
 
+from grammar import Later
+
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ontology")
 
 
@@ -115,10 +117,39 @@ def load_thesaurus():
     return entries
 
 
+def load_passages():
+    """File format: @ kind fact, then - sentence and ? question; kind: its facts."""
+    passages = {}
+    for line in open(os.path.join(HERE, "passages.txt"), encoding="utf-8"):
+        mark, rest = line[0], line[1:].strip()
+        if mark == "@":
+            kind, fact = rest.split()
+            says, asks = [], []
+            passages.setdefault(kind, []).append((says, asks, fact))
+        else:
+            {"-": says, "?": asks}[mark].append(rest)
+    return passages
+
+
+def add_later(lists):
+    """Adds the wordings of later.txt, which training alone has: ## kind/name of the list, then a wording each."""
+    wordings = None
+    for number, line in enumerate(open(os.path.join(HERE, "later.txt"), encoding="utf-8"), 1):
+        line = line.strip()
+        if line.startswith("## "):
+            kind, name = line[3:].split("/", 1)
+            if name not in lists.get(kind, ()):
+                raise ValueError("later.txt:%d: there is no %s/%s" % (number, kind, name))
+            wordings = lists[kind][name]
+        elif line:
+            wordings.append(Later(line))
+
+
 THESAURUS = load_thesaurus()
 WORDS = load_words()
 TOPICS = load_topics()
 WANTS = load_wants()
+PASSAGES = load_passages()
 for _t in TOPICS.values():
     for _w in _t.wants:
         if _w not in WANTS:

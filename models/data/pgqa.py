@@ -1,7 +1,7 @@
 """Plain questions about PostgreSQL, in many phrasings."""
 import os
 
-from grammar import HELD, TRAIN, expand, pick
+from grammar import TRAIN, expand, pick
 from ontology import HERE
 
 ASK_WHAT = [

@@ -165,6 +165,7 @@ LABELLED = {"who": ["Name", "Customer", "From", "Client"], "order": ["Order", "O
             "date": ["Date", "Order date", "Ordered on"], "product": ["Product", "Item", "Article"],
             "amount": ["Amount", "Price", "Paid"], "city": ["City", "Town"], "phone": ["Phone", "Tel"],
             "mail": ["E-mail", "Mail"]}
+REVIEWED = ["I bought the {product}", "this is about the {product}", "review of the {product}", "my new {product}", "the {product} arrived [on {day}|]"]
 INCIDENT_FACTS = {
     "ticket": ["ticket {ticket}", "tracked as ticket {ticket}", "[the|] ticket [number|] is {ticket}", "see ticket {ticket}", "ticket no. {ticket} was opened",
                "{ticket} is the ticket number", "there is a ticket for it, {ticket}", "ticket: {ticket}", "ticket #{ticket}",

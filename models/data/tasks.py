@@ -6,7 +6,7 @@ src/pg/prompts.h makes; see prompts() for the check.
 import os
 import re
 
-from grammar import HELD, TRAIN, expand, pick, split_list
+from grammar import HELD, TRAIN, before_later, pick, split_list
 from labels import BUG_LABELS, GROUP_LABELS, IDEA_LABELS, INTENT_LABELS, KIND_LABELS, SENTIMENT_LABELS
 from ontology import TOPICS, WANTS
 
@@ -97,7 +97,7 @@ def label_of(names, rng, split, length):
         return rng.choice([a + " / " + b, a + " or " + b, a + ", " + b, b + " and " + a]) if rng.random() < 0.3 else rng.choice(LONGER) % a
     part = split_list(names, split)
     if split == HELD and rng.random() < 0.3:
-        part = names
+        part = before_later(names)
     if length == "word":
         single = [x for x in part if " " not in x]
         part = single or part

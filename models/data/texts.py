@@ -4,10 +4,11 @@ import re
 import lexicon
 import opinions
 from grammar import TRAIN, Slots, expand, pick, sentence, split_list
-from ontology import TOPICS, WANTS, WORDS
+from ontology import PASSAGES, TOPICS, WANTS, WORDS
 from phrases import (ACTIONS, ACTION_ASK, ACTION_LINE, CLOSE_LINE, DISTRACT, DUE, FACTS, GREET,
                      INCIDENT_FACTS, INCIDENT_NAME, INCIDENT_NOISE, LABELLED, LOG_NOISE, MAIL_NOISE,
-                     MAIL_OPEN, MENTION, NAME, NEWS_LEAD, NEWS_NOISE, NEWS_WHO, OPENING, SIGN)
+                     MAIL_OPEN, MENTION, NAME, NEWS_LEAD, NEWS_NOISE, NEWS_WHO, OPENING, REVIEWED,
+                     SIGN)
 
 # Values of slots stand between these marks until the text is finished, so that
 # casing and typing errors leave them alone.
@@ -530,7 +531,7 @@ def review_text(rng, split, sentiment=None, full=None):
     want_canon, want_wordings = rng.choice(opinions.REVIEW_WANTS[sentiment])
     want = w.say(want_wordings, slots) if has_want else None
     if "product" not in slots.used and (full or rng.random() < 0.8):
-        uses.append(w.say(["I bought the {product}", "this is about the {product}", "review of the {product}", "my new {product}", "the {product} arrived [on {day}|]"], slots))
+        uses.append(w.say(REVIEWED, slots))
     sign = None
     if full or rng.random() < 0.25:
         if rng.random() < 0.5:
@@ -573,170 +574,15 @@ def fact_text(rng, split):
     passages = []
     names = set()
     for _ in range(n):
-        form = rng.randrange(4)
+        kind = ("place", "person", "product", "host")[rng.randrange(4)]
         f = {k: v for k, v in new_entities(rng, split).items()}
         choose = lambda options: pick(options, rng, split).format(**f)
-        facts = []
-        if form == 0:
-            noun, verb = rng.choice(PLACES[:10] if split == TRAIN else PLACES[10:] + PLACES[:4])
+        if kind == "place":
+            noun, f["verb"] = rng.choice(PLACES[:10] if split == TRAIN else PLACES[10:] + PLACES[:4])
             f["x"] = "the %s %s" % (f["brand"] if "brand" in f else lexicon.brand(rng, split), noun)
-            f["verb"] = verb
-            facts = [(["{x} was {verb} in {year}", "{x} dates from {year}", "in {year} {x} was {verb}", "since {year} there is {x}", "{x} has existed since {year}",
-                       "the year {year} saw {x} {verb}", "people {verb} {x} back in {year}", "the history of {x} goes back to {year}",
-                       "{year} is the year in which {x} was {verb}", "the beginnings of {x} lie in {year}", "{x}, {verb} in {year}, is well known",
-                       "records show that {x} was {verb} in {year}", "nobody could visit {x} before {year}, when the work was done",
-                       "the first day of {x} was in {year}", "a plaque says that {x} was {verb} in the year {year}"],
-                      ["When was {x} {verb}?", "In which year was {x} {verb}?", "What year is {x} from?", "From which year is {x}?", "How old is {x}, which year is it from?",
-                       "Since when has {x} existed?", "Tell me the year in which {x} was {verb}.", "What is the age of {x}, counted from which year?",
-                       "From what year does {x} date?", "To which year does the history of {x} go back?", "Do you know in which year {x} was {verb}?",
-                       "Which year saw {x} {verb}?", "How long has {x} been there, since what year?", "In what year did people get {x}?",
-                       "What year is given for {x}?"], "year"),
-                     (["it [stands|is] in {city}", "{x} is in {city}", "you find it in {city}", "its place is {city}", "it can be seen in {city}",
-                       "{x} can be visited in {city}", "visitors to {city} can see {x}", "{city} is the city of {x}", "{x} belongs to the sights of {city}",
-                       "in {city} there is {x}", "those who want to see {x} travel to {city}", "the city of {city} is proud of {x}",
-                       "{x} lies in the middle of {city}", "in the streets of {city} people know {x}", "{x} is a landmark of {city}"],
-                      ["Where is {x}?", "In which city is {x}?", "In what city is {x}?", "Which city has {x}?", "What is the city of {x}?",
-                       "Where can one visit {x}?", "To which city do I travel to see {x}?", "Which town is {x} in?", "What is the city where {x} is found?",
-                       "Tell me the place of {x}.", "Where does {x} stand?", "Where can {x} be seen?", "In which town would I find {x}?",
-                       "What city does {x} belong to?", "Where is {x} located?"], "city"),
-                     (["it was designed by {person2}", "the architect was {person2}", "{person2} drew the plans for it", "the plans came from {person2}", "its architect is {person2}",
-                       "{person2} was the architect of {x}", "{x} was planned by {person2}", "the design of {x} is by {person2}", "{x} is a work of {person2}",
-                       "the drawings for {x} were made by {person2}", "{person2} designed {x}", "for {x} the architect {person2} was chosen",
-                       "we owe the shape of {x} to {person2}", "{person2} is known as the architect who drew {x}", "behind the design of {x} was {person2}"],
-                      ["Who designed {x}?", "Who is the architect of {x}?", "Who drew the plans for {x}?", "Who planned {x}?", "Who was the architect of {x}?",
-                       "By whom was {x} designed?", "Whose work is {x}?", "Which architect planned {x}?", "Tell me who drew {x}.",
-                       "Who made the design of {x}?", "Name the architect of {x}.", "From whom is the design of {x}?", "Which person designed {x}?",
-                       "Who made the drawings for {x}?", "To whom do we owe the plans of {x}?"], "person2"),
-                     (["it cost {amount}", "{amount} were paid for it", "the price was {amount}", "building it took {amount}", "the cost was {amount}",
-                       "{x} cost {amount}", "{amount} went into {x}", "the bill for {x} came to {amount}", "the city spent {amount} on {x}",
-                       "for {x} the sum of {amount} was spent", "the money spent on {x} was {amount}", "to pay for {x}, {amount} had to be found",
-                       "{x} was finished at a cost of {amount}", "the price tag of {x} read {amount}", "all in all {x} required {amount}"],
-                      ["What did {x} cost?", "How much did {x} cost?", "What was paid for {x}?", "What was the price of {x}?", "What was the cost of {x}?",
-                       "How much money went into {x}?", "How expensive was {x}?", "What sum was spent on {x}?", "How much was paid for {x}?",
-                       "What was the bill for {x}?", "Tell me the cost of {x}.", "At what price was {x} finished?", "How much money did {x} require?",
-                       "What amount did {x} take?", "How much was spent to get {x}?"], "amount")]
-        elif form == 1:
-            f["x"] = f["person3"]
-            facts = [(["{x} was born in {year}", "{x}, born in {year}", "in {year} {x} was born", "the year of birth of {x} is {year}", "{x} came into the world in {year}",
-                       "{x} is a child of the year {year}", "the birth of {x} was in {year}", "{x} has been in this world since {year}",
-                       "{year} is the year when {x} was born", "the passport of {x} gives {year} as year of birth", "the life of {x} began in {year}",
-                       "parents of {x} celebrated a birth in {year}", "the mother of {x} gave birth in {year}", "{x} was a baby in {year}, the year of birth",
-                       "a register says that {x} was born in {year}"],
-                      ["When was {x} born?", "In which year was {x} born?", "What is the year of birth of {x}?", "What year was {x} born in?", "In what year was {x} born?",
-                       "Tell me the birth year of {x}.", "When did {x} come into the world?", "What is {x}'s year of birth?", "{x} was born in which year?",
-                       "Which year saw the birth of {x}?", "How old is {x}, born in which year?", "When was the birth of {x}?",
-                       "In which year did the life of {x} begin?", "Since which year has {x} been alive?", "What birth year is given for {x}?"], "year"),
-                     (["{x} lives in {city}", "{x} moved to {city}", "the home of {x} is {city}", "{x} has a house in {city}", "{x} has a home in {city}",
-                       "{x} is a resident of {city}", "{city} is where {x} lives", "{x} calls {city} home", "the flat of {x} is in {city}",
-                       "these days {x} resides in {city}", "{x} settled in {city}", "in {city} {x} has found a place to live",
-                       "{x} rents an apartment in {city}", "after work {x} goes home to {city}", "neighbours of {x} in {city} are friendly"],
-                      ["Where does {x} live?", "In which city does {x} live?", "What city is {x}'s home?", "Which city is the home of {x}?", "In what city does {x} live?",
-                       "Where is the home of {x}?", "In which town does {x} reside?", "Which city does {x} call home?", "Where did {x} settle?",
-                       "What is the home town of {x}?", "Where does {x} have a home?", "{x} lives in which city?", "Tell me where {x} lives.",
-                       "Where is {x} at home?", "Of which city is {x} a resident?"], "city"),
-                     (["{x} works for {company}", "{x} has a job at {company}", "{company} employs {x}", "{x} is with {company}", "{x} is employed by {company}",
-                       "the employer of {x} is {company}", "{x} is on the staff of {company}", "{x} earns a salary at {company}",
-                       "{company} pays the wages of {x}", "{company} hired {x}", "{x} joined {company}", "{x} is an employee of {company}",
-                       "among the staff of {company} is {x}", "every morning {x} goes to the office of {company}", "{x} has a work contract with {company}"],
-                      ["Where does {x} work?", "For which company does {x} work?", "Who employs {x}?", "What company is {x} with?", "Which company employs {x}?",
-                       "What is the employer of {x}?", "Who pays the wages of {x}?", "At which company is {x} employed?", "Which firm hired {x}?",
-                       "For whom does {x} work?", "Who is the employer of {x}?", "By which firm is {x} employed?", "{x} works at which company?",
-                       "Tell me the company that {x} works for.", "Which business does {x} work for?"], "company"),
-                     (["{x} is {role}", "{x} works as {role}", "the job of {x} is {role}", "as {role} {x} earns a living", "{x} has the job of {role}",
-                       "{x} has a post as {role}", "by profession {x} is {role}", "the profession of {x} is {role}", "{x} makes money as {role}",
-                       "{x} was trained as {role}", "{x} has been {role} for years", "the business card of {x} says {role}", "people know {x} as {role}",
-                       "the title of {x} is {role}", "{x} fills the position of {role}"],
-                      ["What is the job of {x}?", "What does {x} work as?", "Which job has {x}?", "What job does {x} do?", "What job does {x} have?",
-                       "What is the profession of {x}?", "What does {x} do for a living?", "As what does {x} work?", "What is {x} by profession?",
-                       "Which position does {x} fill?", "What title does {x} have?", "In what role does {x} work?", "How does {x} earn a living?",
-                       "Tell me the occupation of {x}.", "Which profession does {x} have?"], "role"),
-                     (["the phone of {x} is {phone}", "{x} can be called at {phone}", "{x} has the number {phone}", "call {x} at {phone}", "the number of {x} is {phone}",
-                       "to reach {x}, dial {phone}", "{x} answers the phone at {phone}", "the telephone number of {x} is {phone}", "under {phone} you get {x}",
-                       "for a talk with {x}, ring {phone}", "{phone} is the number where {x} picks up", "{x} gave {phone} as telephone number",
-                       "if you need {x}, phone {phone}", "anyone can ring {x} on {phone}", "{x} is reached by telephone on {phone}"],
-                      ["What is the phone number of {x}?", "How can {x} be called?", "Which number has {x}?", "At which number is {x}?", "What number has {x}?",
-                       "What is the telephone number of {x}?", "Which number do I dial for {x}?", "How do I reach {x} by phone?",
-                       "Under what number can {x} be reached?", "Tell me the phone number of {x}.", "On which number does {x} answer?",
-                       "Where can I ring {x}?", "What do I dial to get {x}?", "Which phone number belongs to {x}?", "At what number can I phone {x}?"], "phone")]
-        elif form == 2:
-            f["x"] = "the " + f["product"]
-            facts = [(["{x} costs {amount}", "the price of {x} is {amount}", "you pay {amount} for {x}", "{x} is sold for {amount}", "{amount} is the price of {x}",
-                       "{x} can be bought for {amount}", "shops ask {amount} for {x}", "the price tag on {x} says {amount}", "for {amount} you get {x}",
-                       "anyone who wants {x} has to pay {amount}", "{x} is on offer at {amount}", "{x} goes for {amount}", "whoever buys {x} spends {amount}",
-                       "the list price of {x} is {amount}", "in the shop {x} is priced at {amount}"],
-                      ["How much is {x}?", "What does {x} cost?", "What is the price of {x}?", "For how much is {x} sold?", "How much does {x} cost?",
-                       "How expensive is {x}?", "What do shops ask for {x}?", "What must I pay for {x}?", "At what price is {x} on offer?",
-                       "How much do you pay for {x}?", "Tell me the price of {x}.", "What is the list price of {x}?", "For what sum can I buy {x}?",
-                       "How much money do I need for {x}?", "What is {x} priced at?"], "amount"),
-                     (["{x} is made by {company}", "{company} makes {x}", "the maker of {x} is {company}", "{x} comes from {company}", "{x} is produced by {company}",
-                       "{company} is the maker of {x}", "{company} produces {x}", "the manufacturer of {x} is {company}", "{x} is built by {company}",
-                       "{company} developed {x}", "{x} is a product of {company}", "behind {x} is the firm {company}",
-                       "the factory of {company} turns out {x}", "the label on {x} names {company} as manufacturer", "{x} is manufactured by {company}"],
-                      ["Who makes {x}?", "Which company makes {x}?", "Who is the maker of {x}?", "What company is {x} from?", "Which company produces {x}?",
-                       "Who is the manufacturer of {x}?", "Which firm builds {x}?", "Who produces {x}?", "By whom is {x} made?", "From which company is {x}?",
-                       "What company manufactures {x}?", "Who developed {x}?", "Which firm is behind {x}?", "Tell me the manufacturer of {x}.",
-                       "Name the company that makes {x}."], "company"),
-                     (["{x} was sold on {date}", "on {date} {x} was sold", "the sale of {x} was on {date}", "{x} found a buyer on {date}", "a buyer took {x} on {date}",
-                       "somebody bought {x} on {date}", "{x} changed hands on {date}", "the date of sale of {x} is {date}", "{x} went to a customer on {date}",
-                       "on {date} a customer bought {x}", "the shop sold {x} on {date}", "{date} was the day when {x} was sold",
-                       "the purchase of {x} took place on {date}", "the receipt for {x} is dated {date}", "on {date} {x} found a new owner"],
-                      ["When was {x} sold?", "On which date was {x} sold?", "What is the date of the sale of {x}?", "On what date was {x} sold?", "What day was {x} sold?",
-                       "When did {x} find a buyer?", "When did somebody buy {x}?", "On what day did {x} change hands?", "When was the sale of {x}?",
-                       "On which day was {x} bought?", "Tell me the date when {x} was sold.", "When did the shop sell {x}?",
-                       "What date does the receipt for {x} have?", "When did {x} get a new owner?", "Name the date of the sale of {x}."], "date"),
-                     (["{x} stands in {city}", "{x} is stored in {city}", "the place of {x} is {city}", "find {x} in {city}", "{x} is kept in {city}",
-                       "the store with {x} is in {city}", "a warehouse in {city} holds {x}", "{city} is the place where {x} is kept", "{x} waits in {city}",
-                       "{x} lies on a shelf in {city}", "at the moment {x} is in {city}", "in {city} you can find {x}", "{x} can be picked up in {city}",
-                       "the location of {x} is {city}", "for now {x} has been put in {city}"],
-                      ["Where is {x}?", "In which city is {x}?", "What is the place of {x}?", "Where is {x} stored?", "In what city is {x}?",
-                       "Where is {x} kept?", "What is the location of {x}?", "Where can I find {x}?", "In which town is {x} kept?",
-                       "In which place is {x} stored?", "Where does {x} stand?", "Where can {x} be picked up?", "What town is {x} in?",
-                       "Tell me where {x} is.", "Which city holds {x}?"], "city"),
-                     (["its number is {order}", "{x} has number {order}", "the number of {x} is {order}", "{x} carries the number {order}", "{x} has the number {order}",
-                       "{order} is the number of {x}", "{x} is listed under number {order}", "under the number {order} you find {x}",
-                       "{x} was given the number {order}", "the label of {x} bears the number {order}", "the catalogue lists {x} as number {order}",
-                       "{x} goes by the number {order}", "to order {x}, quote {order}", "{order} is printed on {x} as a number",
-                       "the reference number of {x} reads {order}"],
-                      ["What is the number of {x}?", "Which number has {x}?", "What number does {x} have?", "Which number does {x} carry?", "What number has {x}?",
-                       "Under which number is {x} listed?", "What number was {x} given?", "Which number stands on {x}?", "Tell me the number of {x}.",
-                       "How is {x} numbered?", "By what number can I find {x}?", "What is the reference number of {x}?", "Which number belongs to {x}?",
-                       "What number does the label of {x} bear?", "Under what number is {x} found?"], "order")]
         else:
-            f["x"] = f["host"]
-            facts = [(["{x} runs version {version}", "version {version} is on {x}", "{x} has version {version}", "the version of {x} is {version}", "{x} is at version {version}",
-                       "{version} is the version of {x}", "the software on {x} is version {version}", "{x} uses release {version}",
-                       "on {x} you find version {version}", "{x} was brought to version {version}", "the release on {x} is {version}",
-                       "after the update {x} shows version {version}", "someone put version {version} on {x}", "at present {x} works with version {version}",
-                       "the software release of {x} reads {version}"],
-                      ["Which version does {x} run?", "What version is on {x}?", "Which version has {x}?", "What is the version of {x}?", "What version does {x} have?",
-                       "What release is on {x}?", "Which release does {x} use?", "What software version has {x}?", "Tell me the version of {x}.",
-                       "At which version is {x}?", "Which version is installed on {x}?", "To what version was {x} brought?", "What version do I find on {x}?",
-                       "With which version does {x} work?", "Name the version that runs on {x}."], "version"),
-                     (["{x} belongs to the {team}", "the {team} owns {x}", "the owner of {x} is the {team}", "{x} is run by the {team}", "{x} is in the hands of the {team}",
-                       "the {team} is the owner of {x}", "the {team} looks after {x}", "{x} is owned by the {team}", "responsible for {x} is the {team}",
-                       "the {team} takes care of {x}", "{x} is a machine of the {team}", "questions about {x} go to the {team}", "the {team} maintains {x}",
-                       "{x} is managed by the {team}", "if {x} breaks, call the {team}"],
-                      ["Which team owns {x}?", "Who owns {x}?", "To which team does {x} belong?", "Who runs {x}?", "What team does {x} belong to?",
-                       "Who looks after {x}?", "Which team is responsible for {x}?", "Who takes care of {x}?", "By whom is {x} managed?",
-                       "Who is the owner of {x}?", "Which team runs {x}?", "Who maintains {x}?", "Tell me the team that owns {x}.", "Whom do I ask about {x}?",
-                       "In whose hands is {x}?"], "team"),
-                     (["{x} is in {city}", "{x} stands in {city}", "the site of {x} is {city}", "{x} is hosted in {city}", "{x} is located in {city}",
-                       "the location of {x} is {city}", "{city} is the site of {x}", "a data center in {city} houses {x}", "{x} sits in a rack in {city}",
-                       "the rack with {x} is in {city}", "{x} is operated from {city}", "physically {x} can be found in {city}",
-                       "the hosting of {x} takes place in {city}", "in {city} is the room with {x}", "our site in {city} is the home of {x}"],
-                      ["Where is {x}?", "In which city is {x}?", "What is the site of {x}?", "Where is {x} hosted?", "In what city is {x}?",
-                       "What is the location of {x}?", "At which site is {x}?", "Where can I find {x}?", "In which town is {x} hosted?",
-                       "Where does {x} stand?", "Where is {x} located?", "Tell me the site of {x}.", "Which city houses {x}?", "In what place is {x}?",
-                       "Name the city where {x} is."], "city"),
-                     (["{x} was installed on {date}", "on {date} {x} was set up", "{x} is in use since {date}", "the setup of {x} was on {date}", "{x} was put in place on {date}",
-                       "the installation of {x} took place on {date}", "{x} has been running since {date}", "{x} went live on {date}",
-                       "since {date} {x} is in operation", "someone installed {x} on {date}", "{x} started work on {date}",
-                       "{date} was the day of the setup of {x}", "the first day of {x} in service was {date}", "{x} came into service on {date}",
-                       "the installation date of {x} is {date}"],
-                      ["When was {x} installed?", "On which date was {x} set up?", "Since when is {x} in use?", "On what date was {x} installed?", "What date was {x} set up on?",
-                       "When was {x} set up?", "When did {x} go live?", "When did {x} come into service?", "On which day was {x} installed?",
-                       "What is the installation date of {x}?", "Tell me the date when {x} was installed.", "Since which date has {x} been running?",
-                       "When was the setup of {x}?", "From what date on is {x} in use?", "On what day was {x} put in place?"], "date")]
+            f["x"] = {"person": f["person3"], "product": "the " + f["product"], "host": f["host"]}[kind]
+        facts = list(PASSAGES[kind])
         if f["x"] in names:
             continue
         names.add(f["x"])

@@ -16,36 +16,30 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "models", "data"))
 
-import labels as names
 import mixture
 import opinions
-import ontology
 import pgqa
 import tasks
 import texts
-from grammar import HELD, seeded, split_list, words
+from grammar import HELD, TRAIN, seeded, split_list, words
 
 STOP = set("""a an the is are was were be been of to in on at for with and or not no that it its this as by from has have
     had will do does did so only other now than once""".split())
 FRAME = "says wants and the a an nothing".split()
 
 
-def held_labels():
-    out = set()
-    tables = [{t.name: t.labels for t in ontology.TOPICS.values()}, names.GROUP_LABELS, names.INTENT_LABELS,
-              names.KIND_LABELS, opinions.CATEGORY_LABELS, mixture.ASPECT_TABLE]
-    for table in tables:
-        for group in table.values():
-            seen = {x.lower() for x in split_list(group, "train")}
-            out.update(x.lower() for x in split_list(group, HELD) if x.lower() not in seen)
-    return out
-
-
-UNSEEN = held_labels()
-
-
 def plain(label):
-    return label.replace("_", " ").lower()
+    return label.replace("_", " ").replace("-", " ").lower()
+
+
+def unseen_labels():
+    """Names that no list has for training."""
+    lists = [x for kind in ("TOPIC", "GROUP", "INTENT", "KIND", "CATEGORY", "ASPECT") for x in mixture.named_lists()[kind].values()]
+    seen, held = ({plain(label) for x in lists for label in split_list(x, split)} for split in (TRAIN, HELD))
+    return held - seen
+
+
+UNSEEN = unseen_labels()
 
 
 def classify_case(rng):
@@ -68,11 +62,9 @@ def classify_case(rng):
             if not rec.group:
                 continue
             labels = tasks.group_labels(rec, rng, HELD)
-        flat = [plain(x).replace("-", " ") for x in labels[0]] if labels else []
-        unseen = {u.replace("-", " ") for u in UNSEEN}
-        if not 3 <= len(flat) <= 8 or not any(x in unseen for x in flat):
+        if not labels or not 3 <= len(labels[0]) <= 8 or not any(plain(x) in UNSEEN for x in labels[0]):
             continue
-        part = "right label unseen" if plain(labels[1]).replace("-", " ") in unseen else "right label seen"
+        part = "right label unseen" if plain(labels[1]) in UNSEEN else "right label seen"
         return dict(part=part, input=rec.text, labels=labels[0], expected=labels[1])
 
 

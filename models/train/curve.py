@@ -67,10 +67,11 @@ def draw(stages):
                    % (px(min(xs)), TOP, px(max(xs)) - px(min(xs)), height, color))
         if px(max(xs)) - px(min(xs)) > 100:
             out.append(text((px(min(xs)) + px(max(xs))) / 2, TOP - 10, title))
-    for i in range(int(highest) + 1):
-        out.append('<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/>'
-                   % (LEFT, LEFT + width, py(i), py(i)))
-        out.append(text(LEFT - 8, py(i) + 4, str(i), "end"))
+    mark = 1 if highest > 2 else 0.2
+    for i in range(int(highest / mark) + 1):
+        y = py(i * mark)
+        out.append('<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/>' % (LEFT, LEFT + width, y, y))
+        out.append(text(LEFT - 8, y + 4, "%g" % (i * mark), "end"))
     for i in range(0, 101, 20):
         out.append(text(LEFT + width + 8, pe(i / 100) + 4, "%d %%" % i, "start", EXACT_COLOR))
     step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1e9) if last / s <= 12)

@@ -22,6 +22,7 @@
 #define SAVE_SECONDS 120
 #define VALID_STEPS 250
 #define WARMUP_TOKENS 150000.0
+#define MAX_BATCH 65536
 
 extern void openblas_set_num_threads(int n);
 
@@ -306,6 +307,7 @@ static const char *const usage =
 "  --out DIR            checkpoints and log (build/train)\n"
 "  --checkpoint FILE    what to look at (OUT/model.ckpt)\n"
 "  --threads N          (2)\n"
+"  --batch N            tokens of a thread in a step of fine-tuning (2048)\n"
 "  --seed N             (1)\n"
 "  --full-precision     no quantisers\n"
 "  --dim N --layers N --ffn N --heads N --kv-heads N --vocab N\n"
@@ -314,7 +316,7 @@ static const char *const usage =
 
 enum
 {
-	OPT_EVAL = 256, OPT_LOGITS, OPT_GENERATE, OPT_EXPORT, OPT_DATA, OPT_OUT, OPT_CHECKPOINT, OPT_THREADS, OPT_SEED,
+	OPT_EVAL = 256, OPT_LOGITS, OPT_GENERATE, OPT_EXPORT, OPT_DATA, OPT_OUT, OPT_CHECKPOINT, OPT_THREADS, OPT_BATCH, OPT_SEED,
 	OPT_FULL, OPT_DIM, OPT_LAYERS, OPT_FFN, OPT_HEADS, OPT_KV_HEADS, OPT_VOCAB, OPT_HELP,
 	OPT_TOKENS,					/* and one for each stage */
 	OPT_RATE = OPT_TOKENS + STAGES
@@ -329,6 +331,7 @@ static const struct option options[] = {
 	{"out", required_argument, NULL, OPT_OUT},
 	{"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
 	{"threads", required_argument, NULL, OPT_THREADS},
+	{"batch", required_argument, NULL, OPT_BATCH},
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"full-precision", no_argument, NULL, OPT_FULL},
 	{"dim", required_argument, NULL, OPT_DIM},
@@ -382,6 +385,9 @@ read_options(trainer *tr, model_config *c, quant_mode *quant, request *ask, int 
 			case OPT_THREADS:
 				tr->threads = atoi(optarg);
 				break;
+			case OPT_BATCH:
+				tr->stage[1].rows = atoi(optarg);
+				break;
 			case OPT_SEED:
 				tr->seed = strtoull(optarg, NULL, 10);
 				break;
@@ -427,7 +433,9 @@ check_options(const trainer *tr, const model_config *c)
 {
 	const char *wrong = NULL;
 
-	if (tr->threads < 1 || tr->threads > MAX_THREADS)
+	if (tr->stage[1].rows < c->context || tr->stage[1].rows > MAX_BATCH)
+		wrong = "--batch must be between 512, the longest record, and 65536";
+	else if (tr->threads < 1 || tr->threads > MAX_THREADS)
 		wrong = "--threads must be between 1 and 64";
 	else if (c->layers < 1 || c->vocab < 128 || c->vocab > 65536 || c->vocab % 128 != 0 || c->dim < 128 ||
 			 c->dim % 128 != 0 || c->ffn < 128 || c->ffn % 128 != 0)
@@ -452,7 +460,6 @@ main(int argc, char **argv)
 			{"dpo", "dpo.bin", "valid_sft.bin", 2, 2048, 0, 1e-4, 0, 0.5, 0},
 		},
 		.threads = 2,
-		.rows = 2048,
 		.seed = 1,
 		.data_dir = "build/train",
 		.out_dir = "build/train",
@@ -466,6 +473,9 @@ main(int argc, char **argv)
 	char		path[4096];
 
 	read_options(&tr, &config, &quant, &ask, argc, argv);
+	for (int s = 0; s < STAGES; s++)
+		if (tr.stage[s].rows > tr.rows)
+			tr.rows = tr.stage[s].rows;
 	openblas_set_num_threads(1);
 	if (ask.what == 0)
 	{

@@ -11,7 +11,7 @@ as many seeds; it may still be at work.
 import argparse
 import itertools
 import os
-import struct
+import sys
 import time
 
 import numpy as np
@@ -21,6 +21,9 @@ from batches import CONTEXT, Packer, batches
 from model import Model, Shape, contrast_loss, flex_attention, language_loss, plain_attention
 from muon import Muon
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import checkpoint
+
 WARMUP = 200                    # steps
 EMBED_EVERY = 4                 # each so-many-th step of fine-tuning trains embeddings too
 DECAY = 0.1
@@ -28,8 +31,7 @@ CLIP = 1.0
 SHOW_STEPS = 50
 VALID_STEPS = 1000
 VALID_BATCHES = 2
-CURSORS_AND_TIME = 24
-MAGIC = b"bitnet training checkpoint 1"
+PREFERENCES = 2                 # the stage of ../trainer.c that comes next
 
 
 def schedule(progress, step, peak):
@@ -40,20 +42,15 @@ def schedule(progress, step, peak):
 
 
 def save(model, path, tokens, seed, half=False):
-    """A checkpoint of ../checkpoint.c that stands behind fine-tuning; half: only
-    its parameters, in float16, to carry."""
+    """A checkpoint that stands behind fine-tuning; half: only its parameters, in float16, to carry."""
     flat = torch.cat([p.detach().float().flatten() for p in model.in_order()]).cpu().numpy()
     s = model.shape
-    with open(path + ".new", "wb") as f:
-        if half:
-            f.write(flat.astype(np.float16).tobytes())
-        else:
-            f.write(struct.pack("<32s8i2fi4xQQ", MAGIC, s.vocab, s.dim, s.layers, s.ffn, s.heads, s.kv_heads, s.head_dim, s.context,
-                                s.theta, s.eps, 0, seed, len(flat)))
-            # Where the run stands: at the start of stage 2, preferences
-            f.write(struct.pack("<2i3q", 2, 0, 0, tokens, 0) + bytes(CURSORS_AND_TIME))
-            f.write(flat.tobytes() + bytes(2 * flat.nbytes))
-    os.replace(path + ".new", path)
+    if half:
+        flat.astype(np.float16).tofile(path + ".new")
+        os.replace(path + ".new", path)
+    else:
+        checkpoint.write(path, (s.vocab, s.dim, s.layers, s.ffn, s.heads, s.kv_heads, s.head_dim, s.theta, s.eps), flat, PREFERENCES,
+                         seed, tokens)
 
 
 class Trainer:
