@@ -41,7 +41,7 @@ PG_CONFIG = $(or $(PG_CONFIG_FOUND),pg_config)
 
 ifneq ($(PG_CONFIG_FOUND),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
-ifeq ($(wildcard $(PGXS) $(shell $(PG_CONFIG) --includedir-server)/postgres.h),)
+ifneq ($(PG_CONFIG),$(PG_CONFIG_FOUND))
 $(error $(PG_CONFIG) is not the pg_config of a server whose headers are installed)
 endif
 include $(PGXS)

@@ -15,34 +15,28 @@ TEXTS = [(texts.support_text, 30), (texts.review_text, 14), (texts.ops_text, 14)
          (texts.news_text, 12), (texts.office_text, 14), (texts.meeting_text, 10)]
 WORD_TABLE = {k: v[0] for k, v in WORDS.items()}
 ASPECT_TABLE = {k: v[0] for k, v in opinions.ASPECTS.items()}
-
-
-def named_lists():
-    """What a section of ontology/later.txt may add to, by kind and name."""
-    return {
-        "TOPIC": {t.name: t.labels for t in TOPICS.values()},
-        "GROUP": names.GROUP_LABELS,
-        "INTENT": {**names.INTENT_LABELS, "bug": names.BUG_LABELS, "idea": names.IDEA_LABELS},
-        "KIND": names.KIND_LABELS,
-        "CATEGORY": opinions.CATEGORY_LABELS,
-        "ASPECT": ASPECT_TABLE,
-        "ISSUE": {"%s/%d" % (t.name, i): issue.wordings for t in TOPICS.values() for i, issue in enumerate(t.issues)},
-        "WANT": {name: want.wordings for name, want in WANTS.items()},
-        "USE": {"review": opinions.USES},
-        "PHRASE": vars(phrases),
-        "FACT": {"%s/%s" % (kind, fact): x for kind, facts in phrases.FACTS.items() for fact, x in facts.items()},
-        "INCIDENT": phrases.INCIDENT_FACTS,
-        "PASSAGE": {"%s/%s/%s" % (kind, fact, part): x for kind, facts in PASSAGES.items()
-                    for says, asks, fact in facts for part, x in (("say", says), ("ask", asks))},
-        "FIELD": {"%s/%s" % (field, part): x for field, lists in tasks.FIELDS.items() for part, x in zip(("name", "ask"), lists)}}
-
-
-add_later(named_lists())
-# Names that mean the same, and how often the dictionary is about one of them.
-MEANINGS = [([t.labels for t in TOPICS.values()], 50), (list(names.GROUP_LABELS.values()), 15), (list(opinions.CATEGORY_LABELS.values()), 12),
-            (list(names.INTENT_LABELS.values()) + [names.BUG_LABELS, names.IDEA_LABELS], 8), (list(ASPECT_TABLE.values()), 6),
-            (list(names.KIND_LABELS.values()), 4), (list(WORD_TABLE.values()), 5),
-            ([sorted(set(x)) for x in names.SENTIMENT_LABELS.values()], 5)]
+# What a section of ontology/later.txt may add to, by kind and name
+LISTS = {
+    "TOPIC": {t.name: t.labels for t in TOPICS.values()},
+    "GROUP": names.GROUP_LABELS,
+    "INTENT": {**names.INTENT_LABELS, "bug": names.BUG_LABELS, "idea": names.IDEA_LABELS},
+    "KIND": names.KIND_LABELS,
+    "CATEGORY": opinions.CATEGORY_LABELS,
+    "ASPECT": ASPECT_TABLE,
+    "ISSUE": {"%s/%d" % (t.name, i): issue.wordings for t in TOPICS.values() for i, issue in enumerate(t.issues)},
+    "WANT": {name: want.wordings for name, want in WANTS.items()},
+    "USE": {"review": opinions.USES},
+    "PHRASE": vars(phrases),
+    "FACT": {"%s/%s" % (kind, fact): x for kind, facts in phrases.FACTS.items() for fact, x in facts.items()},
+    "INCIDENT": phrases.INCIDENT_FACTS,
+    "PASSAGE": {"%s/%s/%s" % (kind, fact, part): x for kind, facts in PASSAGES.items()
+                for says, asks, fact in facts for part, x in (("say", says), ("ask", asks))},
+    "FIELD": {"%s/%s" % (field, part): x for field, lists in tasks.FIELDS.items() for part, x in zip(("name", "ask"), lists)}}
+add_later(LISTS)
+# Names that mean the same, and how often the dictionary is about one of them
+MEANINGS = [(list(LISTS[kind].values()), weight) for kind, weight in
+            (("TOPIC", 50), ("GROUP", 15), ("CATEGORY", 12), ("INTENT", 8), ("ASPECT", 6), ("KIND", 4))]
+MEANINGS += [(list(WORD_TABLE.values()), 5), ([sorted(set(x)) for x in names.SENTIMENT_LABELS.values()], 5)]
 
 SMALLTALK = [
     (["Who are you?", "What are you?", "Tell me who you are.", "What is your name?", "Introduce yourself."],

@@ -34,7 +34,7 @@ def plain(label):
 
 def unseen_labels():
     """Names that no list has for training."""
-    lists = [x for kind in ("TOPIC", "GROUP", "INTENT", "KIND", "CATEGORY", "ASPECT") for x in mixture.named_lists()[kind].values()]
+    lists = [x for kind in ("TOPIC", "GROUP", "INTENT", "KIND", "CATEGORY", "ASPECT") for x in mixture.LISTS[kind].values()]
     seen, held = ({plain(label) for x in lists for label in split_list(x, split)} for split in (TRAIN, HELD))
     return held - seen
 
