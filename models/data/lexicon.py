@@ -4,7 +4,7 @@ Half of the names are real first names and surnames, the rest and all brands
 are put together from syllables, so that a model cannot learn the list and has
 to learn to copy.  The held-out split draws from names and syllables of its own.
 """
-from grammar import HELD
+from grammar import HELD, before_later, split_list
 
 FIRST = {
     "train": """Anna Maria Peter John Laura Tom Sarah David Julia Mark Emma Paul Nina Lucas Sofia Daniel
@@ -226,10 +226,9 @@ def version(rng):
 def product(rng, split, category=None):
     if category is None:
         category = rng.choice(list(THINGS))
-    things = THINGS[category]
-    part = [t for i, t in enumerate(things) if (i % 5 == 4) == (split == HELD)]
-    if rng.random() < 0.25:
-        part = things
+    part = split_list(THINGS[category], split)
+    if rng.random() < 0.25 and split == HELD:
+        part = before_later(THINGS[category])
     thing = rng.choice(part)
     if split != HELD and rng.random() < 0.15:
         thing = invented(rng).lower() + rng.choice(["", " " + thing.split()[-1]])

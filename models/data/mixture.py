@@ -1,5 +1,6 @@
 """What share of which task, and the pairs for preference optimisation."""
 import labels as names
+import lexicon
 import opinions
 import pgqa
 import phrases
@@ -19,13 +20,17 @@ ASPECT_TABLE = {k: v[0] for k, v in opinions.ASPECTS.items()}
 LISTS = {
     "TOPIC": {t.name: t.labels for t in TOPICS.values()},
     "GROUP": names.GROUP_LABELS,
-    "INTENT": {**names.INTENT_LABELS, "bug": names.BUG_LABELS, "idea": names.IDEA_LABELS},
+    "INTENT": tasks.INTENTS,
     "KIND": names.KIND_LABELS,
     "CATEGORY": opinions.CATEGORY_LABELS,
     "ASPECT": ASPECT_TABLE,
     "ISSUE": {"%s/%d" % (t.name, i): issue.wordings for t in TOPICS.values() for i, issue in enumerate(t.issues)},
     "WANT": {name: want.wordings for name, want in WANTS.items()},
     "USE": {"review": opinions.USES},
+    "VERDICT": opinions.VERDICT,
+    "REMARK": {"%s/%s" % (aspect, mood): x for aspect, lists in opinions.ASPECTS.items() for mood, x in zip(("good", "bad", "plain"), lists[1:])},
+    "REVIEW_WANT": {"%s/%d" % (mood, i): x for mood, wants in opinions.REVIEW_WANTS.items() for i, (_, x) in enumerate(wants)},
+    "THING": lexicon.THINGS,
     "PHRASE": vars(phrases),
     "FACT": {"%s/%s" % (kind, fact): x for kind, facts in phrases.FACTS.items() for fact, x in facts.items()},
     "INCIDENT": phrases.INCIDENT_FACTS,
@@ -163,7 +168,7 @@ def joined_task(rng, split):
             continue
         question, answer = task
         if turns:
-            question = "\n".join(x for x in question.replace(rec.text, "").split("\n") if x.strip() and x.strip() != "Text:")
+            question = tasks.without_text(question, rec.text)
             if question in [q for q, _ in turns]:
                 continue
         turns.append((question, answer))
@@ -185,8 +190,8 @@ def word_task(rng, split):
     return choose(wordnet.EXERCISES, rng)(rng, split)
 
 
-TASKS = [(practice_task, 50), (word_task, 12), (topic_task, 28), (other_label_task, 10), (sentiment_task, 16), (summarize_task, 26), (qa_task, 16),
-         (extract_task, 16), (turns_task, 5), (joined_task, 27), (pgqa.pg_task, 8), (smalltalk_task, 0.5)]
+TASKS = [(practice_task, 90), (word_task, 12), (topic_task, 28), (other_label_task, 14), (sentiment_task, 18), (summarize_task, 30), (qa_task, 16),
+         (extract_task, 16), (turns_task, 5), (joined_task, 30), (pgqa.pg_task, 10), (smalltalk_task, 0.5)]
 
 
 def sft(rng, split):

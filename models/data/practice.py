@@ -7,8 +7,9 @@ meanings of texts and of labels are asked for by themselves.
 """
 import tasks
 import texts
-from grammar import pick, split_list
+from grammar import split_list
 from ontology import THESAURUS, TOPICS, WANTS
+from opinions import ASPECTS, CATEGORY_LABELS
 
 NAME_TOPIC = ["What is the topic of the text?", "Name the topic of the text below.", "In a word or two: what is this about?", "Give the topic.", "Which subject does the text have?"]
 STATE_MATTER = ["What is the matter? Answer in a few words.", "What happened, in short?", "Name the problem or the news in a few words.", "What does the text report?", "Say briefly what it is about."]
@@ -16,19 +17,64 @@ STATE_WISH = ["What does the writer want?", "What is asked for?", "Name the wish
 SAME_MEANING = ["What is another name for %s?", "Say it in other words: %s", "Which topic is meant by %s?", "%s is a name for what?"]
 
 
-def distinct_topics(rng, n):
-    """n topics of which none could be taken for another."""
+def apart(rng, pool, n, close):
+    """n of the pool, or fewer, of which none could be taken for another."""
+    chosen = []
+    for x in rng.sample(pool, len(pool)):
+        if len(chosen) < n and not any(close(x, c) or close(c, x) for c in chosen):
+            chosen.append(x)
+    return chosen
+
+
+# Classes that texts can be sorted into, by what sorts them: lists of (names for the class, what writes a text of it).
+
+def topics(rng, n):
     everyday = rng.random() < 0.3
     pool = [t for t in TOPICS.values() if (t.family == "everyday") == everyday]
     if rng.random() < 0.5:
         family = rng.choice(pool).family
         pool = [t for t in pool if t.family == family]
-    rng.shuffle(pool)
-    chosen = []
-    for t in pool:
-        if len(chosen) < n and not any(t.name in tasks.CLOSE.get(c.name, ()) for c in chosen):
-            chosen.append(t)
-    return chosen
+    return [(t.labels, lambda rng, split, t=t: texts.short_text(rng, split, t))
+            for t in apart(rng, pool, n, lambda a, b: b.name in tasks.CLOSE.get(a.name, ()))]
+
+
+def groups(rng, n):
+    family = rng.choice(["support", "support", "ops", "news", "office"])
+    members = {}
+    for t in texts.topics_of(family):
+        members.setdefault(t.group, []).append(t)
+    return [(tasks.GROUP_LABELS[g], lambda rng, split, g=g: texts.short_text(rng, split, rng.choice(members[g])))
+            for g in apart(rng, list(members), n, lambda a, b: b in tasks.CLOSE_GROUPS.get(a, ()))]
+
+
+def intents(rng, n):
+    members = {}
+    for t in texts.topics_of("support"):
+        members.setdefault(tasks.intent_of(t, t.intent), []).append(t)
+    members.pop(None, None)
+    return [(tasks.INTENTS[i], lambda rng, split, i=i: texts.short_text(rng, split, rng.choice(members[i])))
+            for i in apart(rng, list(members), n, lambda a, b: b not in tasks.OTHER_INTENTS[a])]
+
+
+def categories(rng, n):
+    return [(CATEGORY_LABELS[c], lambda rng, split, c=c: texts.short_mention(rng, split, c)) for c in rng.sample(list(CATEGORY_LABELS), n)]
+
+
+def aspects(rng, n):
+    return [(ASPECTS[a][0], lambda rng, split, a=a: texts.short_remark(rng, split, a)) for a in rng.sample(list(ASPECTS), n)]
+
+
+CLASSES = [(topics, 50), (groups, 14), (intents, 14), (categories, 14), (aspects, 8)]
+
+
+def some_classes(rng, n):
+    return rng.choices([c for c, _ in CLASSES], [w for _, w in CLASSES])[0](rng, n)
+
+
+def styled(names, rng):
+    """The names as a set of labels in one style, or None where two are the same."""
+    names = tasks.style(names, rng)
+    return names if len({x.lower() for x in names}) == len(names) else None
 
 
 def as_turns(labels, items, instruction=None):
@@ -38,36 +84,36 @@ def as_turns(labels, items, instruction=None):
 
 
 def sort_texts(rng, split):
-    """Short texts sorted by topic."""
-    chosen = distinct_topics(rng, rng.choice([2, 3, 3, 4, 4, 5, 6]))
-    usual = rng.random() < 0.3
-    names = tasks.style([t.labels[0] if usual else pick(t.labels, rng, split) for t in chosen], rng)
-    if len({x.lower() for x in names}) < len(names):
+    """Short texts sorted into classes of one kind."""
+    classes = some_classes(rng, rng.choice([2, 3, 3, 4, 4, 5, 6]))
+    length = "word" if rng.random() < 0.3 else "any"
+    names = styled([tasks.label_of(labels, rng, split, length) for labels, _ in classes], rng)
+    if not names:
         return None
-    pairs = list(zip(chosen, names))
+    pairs = list(zip(classes, names))
     items = []
-    for _ in range(rng.choice([3, 4, 5, 6])):
-        topic, name = rng.choice(pairs)
-        items.append((texts.short_text(rng, split, topic).text, name))
+    for _ in range(rng.choice([4, 5, 6, 7])):
+        (_, write), name = rng.choice(pairs)
+        items.append((write(rng, split).text, name))
+    rng.shuffle(names)
     return as_turns(names, items)
 
 
 def sort_words(rng, split):
-    """Names of topics, or words, sorted under other names that mean the same."""
-    if rng.random() < 0.5:
-        chosen = distinct_topics(rng, rng.choice([2, 3, 4, 5]))
-        pairs = [rng.sample(split_list(t.labels, split), 2) for t in chosen]
+    """Names of classes, or words, sorted under other names that mean the same."""
+    if rng.random() < 0.7:
+        pairs = [rng.sample(split_list(labels, split), 2) for labels, _ in some_classes(rng, rng.choice([3, 4, 5, 6]))]
     else:
         chosen = rng.sample(THESAURUS, rng.choice([2, 3, 4, 5]))
         pairs = [(rng.choice([word] + [what] * 2), rng.choice(others)) for word, others, what in chosen]
-    names = tasks.style([b for _, b in pairs], rng)
-    if len({x.lower() for x in names}) < len(names):
+    names = styled([b for _, b in pairs], rng)
+    if not names:
         return None
-    same = rng.random() < 0.25      # looking up what is there word for word
+    same = rng.random() < 0.15      # looking up what is there word for word
     items = [(name if same else a, name) for (a, _), name in zip(pairs, names)]
     rng.shuffle(items)
     rng.shuffle(names)
-    return as_turns(names, items[:4])
+    return as_turns(names, items)
 
 
 def sort_moods(rng, split):
@@ -81,13 +127,22 @@ def sort_moods(rng, split):
     return as_turns(names, items)
 
 
-def sort_intents(rng, split):
-    """What the writer of a short message is after, or the group of its topic."""
-    topic = rng.choice([t for t in TOPICS.values() if t.family != "everyday"])
-    rec = texts.short_text(rng, split, topic)
-    rec.family = topic.family
-    labels = tasks.intent_labels(rec, rng, split) if topic.family == "support" and rng.random() < 0.6 else tasks.group_labels(rec, rng, split)
-    return as_turns(labels[0], [(rec.text, labels[1])]) if labels else None
+def sort_again(rng, split):
+    """One text under several sets of labels: topics, groups, intents."""
+    family = rng.choice(["support", "support", "ops", "news", "office", "everyday"])
+    rec = texts.short_text(rng, split, rng.choice(texts.topics_of(family)))
+    makers = 4 * [tasks.topic_labels]
+    if family != "everyday":
+        makers += [tasks.group_labels]
+    if family == "support":
+        makers += [tasks.intent_labels]
+    rng.shuffle(makers)
+    turns = []
+    for labels in [make(rec, rng, split) for make in makers]:
+        if labels:
+            again = tasks.CLASSIFY_LABELS.split("\n\n")[1] + tasks.bullets(labels[0])
+            turns.append((again if turns else tasks.classify_prompt(labels[0], rec.text), labels[1]))
+    return turns
 
 
 def name_topics(rng, split):
@@ -129,4 +184,4 @@ def summarize_short(rng, split):
     return turns or None
 
 
-PRACTICE = [(sort_texts, 42), (sort_words, 10), (sort_moods, 20), (sort_intents, 10), (name_topics, 6), (state_parts, 16), (summarize_short, 10)]
+PRACTICE = [(sort_texts, 50), (sort_words, 14), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12)]

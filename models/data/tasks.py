@@ -30,13 +30,21 @@ def check_prompts(root):
             raise ValueError("src/pg/prompts.h and tasks.py differ in " + name)
 
 
+def bullets(labels):
+    return "".join(CLASSIFY_BULLET + x + "\n" for x in labels)
+
+
 def classify_prompt(labels, text, instruction=None):
-    return ((instruction or CLASSIFY_INSTRUCTION) + CLASSIFY_LABELS
-            + "".join(CLASSIFY_BULLET + x + "\n" for x in labels) + CLASSIFY_TEXT + text)
+    return (instruction or CLASSIFY_INSTRUCTION) + CLASSIFY_LABELS + bullets(labels) + CLASSIFY_TEXT + text
 
 
 def summarize_prompt(words, text, instruction=None):
     return (instruction or SUMMARIZE_INSTRUCTION) + SUMMARIZE_LIMIT % words + SUMMARIZE_TEXT + text
+
+
+def without_text(question, text):
+    """The question as a further turn on a text that the conversation has already."""
+    return "\n".join(x for x in question.replace(text, "").split("\n") if x.strip() and x.strip() != "Text:")
 
 
 # What a wish makes a text about, besides its topic.
@@ -136,37 +144,42 @@ def topic_labels(rec, rng, split, n=None):
     return make_set(rng, split, rec.topic, [t.name for t in others], lambda t: TOPICS[t].labels, n)
 
 
+# Groups of topics of which one could be taken for the other.
+CLOSE_GROUPS = {
+    "account": ["account_data", "technical", "order"], "account_data": ["account", "feedback"], "technical": ["account", "product_idea", "product_info", "product"],
+    "product": ["technical", "delivery", "order", "product_info"], "order": ["billing", "account_data", "delivery", "product", "account"], "billing": ["order"],
+    "delivery": ["product", "order"], "product_info": ["product", "technical"], "product_idea": ["technical"], "feedback": ["product"],
+    "application": ["database", "release", "network", "capacity", "maintenance"], "database": ["application", "capacity", "maintenance"],
+    "capacity": ["database", "hardware", "application"], "hardware": ["capacity"], "release": ["application"], "maintenance": ["database", "application"]}
+
+
 def group_labels(rec, rng, split):
     groups = sorted({t.group for t in TOPICS.values() if t.family == rec.family or (t.family != "everyday" and rng.random() < 0.1)})
-    others = [g for g in groups if g != rec.group]
-    closed = {"account": ["account_data", "technical", "order"], "account_data": ["account", "feedback"], "technical": ["account", "product_idea", "product_info", "product"],
-              "product": ["technical", "delivery", "order", "product_info"], "order": ["billing", "account_data", "delivery", "product", "account"], "billing": ["order"],
-              "delivery": ["product", "order"], "product_info": ["product", "technical"], "product_idea": ["technical"], "feedback": ["product"],
-              "application": ["database", "release", "network", "capacity", "maintenance"], "database": ["application", "capacity", "maintenance"],
-              "capacity": ["database", "hardware", "application"], "hardware": ["capacity"], "release": ["application"], "maintenance": ["database", "application"]}
-    others = [g for g in others if g not in closed.get(rec.group, ())]
+    others = [g for g in groups if g != rec.group and g not in CLOSE_GROUPS.get(rec.group, ())]
     if len(others) < 2:
         return None
     return make_set(rng, split, rec.group, others, lambda g: GROUP_LABELS[g], rng.choice([3, 4, 5, 6]))
 
 
-def intent_labels(rec, rng, split):
-    """What the writer is after, with the sets that people use: bug, question, praise..."""
-    if rec.topic in ("installation", "stock", "data_export"):
+# What the writer is after, with the sets that people use (bug, question, praise...), and what could not be taken for it
+INTENTS = {**INTENT_LABELS, "bug": BUG_LABELS, "idea": IDEA_LABELS}
+OTHER_INTENTS = {"bug": ["question", "praise", "request", "idea"], "idea": ["bug", "praise", "complaint"],
+                 "complaint": ["praise", "idea", "question"], "request": ["praise", "bug", "idea"],
+                 "question": ["praise", "bug", "complaint", "idea"], "praise": ["bug", "complaint", "question", "request", "idea"]}
+
+
+def intent_of(topic, intent):
+    """The finest name for the intent of messages on a topic, or None."""
+    if topic in ("installation", "stock", "data_export"):
         return None             # could be called a question, a problem or a request
-    names = dict(INTENT_LABELS)
-    names["bug"] = BUG_LABELS
-    names["idea"] = IDEA_LABELS
-    if rec.topic in ("crash", "slow"):
-        answer, others = "bug", ["question", "praise", "request", "idea"]
-    elif rec.topic == "feature_request":
-        answer, others = "idea", ["bug", "praise", "complaint"]
-    else:
-        answer = rec.intent
-        others = {"complaint": ["praise", "idea", "question"], "request": ["praise", "bug", "idea"],
-                  "question": ["praise", "bug", "complaint", "idea"],
-                  "praise": ["bug", "complaint", "question", "request", "idea"]}[answer]
-    return make_set(rng, split, answer, list(others), lambda x: names[x], rng.choice([3, 3, 4, 5]))
+    return "bug" if topic in ("crash", "slow") else "idea" if topic == "feature_request" else intent
+
+
+def intent_labels(rec, rng, split):
+    answer = intent_of(rec.topic, rec.intent)
+    if answer is None:
+        return None
+    return make_set(rng, split, answer, list(OTHER_INTENTS[answer]), lambda x: INTENTS[x], rng.choice([3, 3, 4, 5]))
 
 
 def kind_labels(rec, rng, split):

@@ -473,6 +473,12 @@ def short_wish(rng, split):
     return done(rec, w, w.join(parts), e, slots)
 
 
+def name_thing(e, slots, thing):
+    """Sets what kind of thing the product of a review is."""
+    e["thing"] = thing
+    dict.__setitem__(slots, "thing", OPEN + thing + CLOSE)
+
+
 # Where the remarks of a mood are in an aspect.
 COLUMN = {"positive": 1, "negative": 2, "neutral": 3}
 
@@ -481,12 +487,30 @@ def short_review(rng, split, sentiment):
     """A verdict, or a remark on one aspect."""
     category = rng.choice(list(lexicon.THINGS))
     w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, category)
-    e["thing"] = rng.choice(lexicon.THINGS[category])
-    dict.__setitem__(slots, "thing", OPEN + e["thing"] + CLOSE)
+    name_thing(e, slots, pick(lexicon.THINGS[category], rng, split))
     parts = [w.say(opinions.VERDICT[sentiment] if rng.random() < 0.6 else rng.choice(list(opinions.ASPECTS.values()))[COLUMN[sentiment]], slots)]
     if rng.random() < 0.25:
         parts.insert(rng.randrange(2), w.say(opinions.USES, slots))
     rec.sentiment = sentiment
+    return done(rec, w, w.join(parts), e, slots)
+
+
+def short_remark(rng, split, aspect):
+    """What a review says of one aspect, in any mood."""
+    w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, rng.choice(list(lexicon.THINGS)))
+    name_thing(e, slots, e["product"])
+    return done(rec, w, w.join([w.say(opinions.ASPECTS[aspect][rng.choice([1, 2, 3])], slots)]), e, slots)
+
+
+def short_mention(rng, split, category):
+    """A product, alone or in a sentence of a review."""
+    w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, category)
+    if rng.random() < 0.4:
+        return done(rec, w, slots["product"], e, slots)
+    parts = [w.say(REVIEWED, slots)]
+    if rng.random() < 0.5:
+        name_thing(e, slots, e["product"])
+        parts.insert(rng.randrange(2), w.say(opinions.VERDICT[rng.choice(list(COLUMN))], slots))
     return done(rec, w, w.join(parts), e, slots)
 
 
@@ -495,12 +519,7 @@ def review_text(rng, split, sentiment=None, full=None):
     category = rng.choice(list(lexicon.THINGS))
     w, e, slots, rec = start(rng, split, "review", "review", None, "review", "The customer", full, category)
     rec.sentiment, rec.category = sentiment, category
-    thing = e["product"]
-    for t in lexicon.THINGS[category]:
-        if e["product"].endswith(t):
-            thing = t
-    e["thing"] = thing
-    dict.__setitem__(slots, "thing", OPEN + thing + CLOSE)
+    name_thing(e, slots, max((t for t in lexicon.THINGS[category] if e["product"].endswith(t)), key=len, default=e["product"]))
     if e["product2"] == e["product"]:
         return review_text(rng, split, sentiment, full)
     aspects = rng.sample(list(opinions.ASPECTS), rng.choice([0, 1, 1, 1, 2, 2, 3]))
