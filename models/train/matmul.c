@@ -47,6 +47,17 @@ mm_alloc(size_t bytes)
 #define TILE_N 32
 
 /*
+ * Sums and products of neighbours.  gcc 12 takes the intrinsics for instructions
+ * with three operands, and copies most sums back and forth: that takes twice the time.
+ */
+static inline __attribute__((always_inline)) __m512
+dot_pairs(__m512 sum, __m512i a, __m512i b)
+{
+	__asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+	return sum;
+}
+
+/*
  * c[8][32] (+)= a * b over "pairs" pairs.  Pair p of row m of a is at
  * a[m * a_row + p * a_pair]; b is one panel.
  */
@@ -60,16 +71,16 @@ tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, size_t a_pair, const
 		sum[m][0] = sum[m][1] = _mm512_setzero_ps();
 	for (int p = 0; p < pairs; p++)
 	{
-		__m512bh	b0 = (__m512bh) _mm512_load_si512(panel + 2 * p);
-		__m512bh	b1 = (__m512bh) _mm512_load_si512(panel + 2 * p + 1);
+		__m512i		b0 = _mm512_load_si512(panel + 2 * p);
+		__m512i		b1 = _mm512_load_si512(panel + 2 * p + 1);
 
 #pragma GCC unroll 8
 		for (int m = 0; m < TILE_M; m++)
 		{
-			__m512bh	v = (__m512bh) _mm512_set1_epi32((int) a[m * a_row + p * a_pair]);
+			__m512i		v = _mm512_set1_epi32((int) a[m * a_row + p * a_pair]);
 
-			sum[m][0] = _mm512_dpbf16_ps(sum[m][0], v, b0);
-			sum[m][1] = _mm512_dpbf16_ps(sum[m][1], v, b1);
+			sum[m][0] = dot_pairs(sum[m][0], v, b0);
+			sum[m][1] = dot_pairs(sum[m][1], v, b1);
 		}
 	}
 	for (int m = 0; m < TILE_M; m++)
@@ -129,6 +140,13 @@ make_panels(mm_t *restrict to, const mm_t *restrict x, int sum, int columns, int
 
 #define MAX_TERNARY 4096		/* longest sum over ternary weights */
 
+static inline __attribute__((always_inline)) __m512i
+dot_fours(__m512i sum, __m512i codes, __m512i integers)
+{
+	__asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(integers));
+	return sum;
+}
+
 /* c[8][32] = factor[row] * (a * b - sum[row]) over "fours" groups of four; a has rows of a_row groups */
 static inline __attribute__((always_inline)) void
 ternary_tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, const uint8_t *b, int fours,
@@ -149,8 +167,8 @@ ternary_tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, const uint8_
 		{
 			__m512i		v = _mm512_set1_epi32((int) a[m * a_row + p]);
 
-			dot[m][0] = _mm512_dpbusd_epi32(dot[m][0], b0, v);
-			dot[m][1] = _mm512_dpbusd_epi32(dot[m][1], b1, v);
+			dot[m][0] = dot_fours(dot[m][0], b0, v);
+			dot[m][1] = dot_fours(dot[m][1], b1, v);
 		}
 	}
 	for (int m = 0; m < TILE_M; m++)
@@ -307,7 +325,7 @@ mm_input_grad(real *dx, const mm_t *dy, const mm_weight *w, int rows)
 	rows_by_panels(dx, dy, w->backward, rows, w->in, w->out);
 }
 
-#define GRAD_ROWS 512			/* rows summed at a time, for the caches */
+#define GRAD_ROWS 192			/* rows summed at a time, for the caches; powers of two collide in them */
 
 size_t
 mm_scratch_size(int rows, int out, int in)
