@@ -31,7 +31,7 @@ put_gradient(mm_t *restrict to, const real *restrict dy, const matrix *w, const 
 static void
 linear_backward(workspace *ws, const matrix *w, const mm_t *in, int rows)
 {
-	mm_weight_grad(ws->grad + w->at, ws->dy, in, rows, w->out, w->in, ws->mm_scratch);
+	mm_weight_grad(ws->grad + w->at, ws->dy, in, rows, w->out, w->in, ws->mm_scratch, w->packed.ternary);
 	mm_input_grad(ws->wide, ws->dy, &w->packed, rows);
 }
 

@@ -69,7 +69,7 @@ check(bool ternary)
 	mm_input_grad(dx, dy, &w, ROWS);
 	for (int i = 0; i < OUT * IN; i++)
 		dw[i] = i % 7;
-	mm_weight_grad(dw, dy, x, ROWS, OUT, IN, scratch);
+	mm_weight_grad(dw, dy, x, ROWS, OUT, IN, scratch, ternary);
 
 	for (int t = 0; t < ROWS; t++)
 		for (int n = 0; n < OUT; n++)
@@ -100,7 +100,7 @@ check(bool ternary)
 		}
 	ok = report("forward", w.ternary, forward, 0);
 	ok &= report("input gradient", w.ternary, input, w.ternary ? 0.02 : 1e-6);
-	ok &= report("weight gradient", w.ternary, weights, 1e-6);
+	ok &= report("weight gradient", w.ternary, weights, w.ternary ? 0.02 : 1e-6);
 	return ok;
 }
 

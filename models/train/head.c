@@ -97,7 +97,7 @@ head_backward(const model *m, workspace *ws, const int *row, int n, int padded)
 {
 	const model_config *c = &m->config;
 
-	mm_weight_grad(ws->grad + m->embedding, ws->dlogits, ws->head_in, padded, c->vocab, c->dim, ws->mm_scratch);
+	mm_weight_grad(ws->grad + m->embedding, ws->dlogits, ws->head_in, padded, c->vocab, c->dim, ws->mm_scratch, false);
 	mm_input_grad(ws->wide, ws->dlogits, &m->head, padded);
 	for (int i = 0; i < n; i++)
 		model_final_norm_grad(m, ws, ws->wide + (size_t) i * c->dim, row[i]);

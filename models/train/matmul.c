@@ -9,7 +9,8 @@
  * weights are held as bytes code + 1 for vpdpbusd, which multiplies four pairs
  * per lane, in panels [columns / 32][sum / 4][32][4]; the sum of the other
  * operand is subtracted in the end.  There gradients become int8 as well, with
- * one scale for each row: an error of about one percent that has no direction.
+ * one scale for each row, or for each column where rows are summed: an error of
+ * about one percent that has no direction.
  *
  * models/train/matmul.c
  *
@@ -231,6 +232,142 @@ rows_by_ternary(float *y, const mm_t *a, const uint8_t *panels, int rows, int co
 	}
 }
 
+#define GRAD_SIZE 126.5f		/* largest value of a gradient; rounding adds up to a half */
+
+/* What makes the largest of each of 32 columns x[sum][columns] GRAD_SIZE */
+static void
+column_factors(float *factor, const mm_t *x, int sum, int columns)
+{
+	__m512		low = _mm512_set1_ps(1e-30f);
+	__m512		high = low;
+
+	for (int t = 0; t < sum; t++)
+	{
+		low = _mm512_max_ps(low, _mm512_abs_ps(load_bf16(x + (size_t) t * columns)));
+		high = _mm512_max_ps(high, _mm512_abs_ps(load_bf16(x + (size_t) t * columns + 16)));
+	}
+	_mm512_storeu_ps(factor, _mm512_div_ps(_mm512_set1_ps(GRAD_SIZE), low));
+	_mm512_storeu_ps(factor + 16, _mm512_div_ps(_mm512_set1_ps(GRAD_SIZE), high));
+}
+
+/* Numbers from -1/2 to 1/2 */
+static inline __m512
+next_dither(__m512i *state)
+{
+	*state = _mm512_add_epi32(_mm512_mullo_epi32(*state, _mm512_set1_epi32(1664525)), _mm512_set1_epi32(1013904223));
+	return _mm512_mul_ps(_mm512_cvtepi32_ps(*state), _mm512_set1_ps(0x1p-32f));
+}
+
+/*
+ * From rows x[sum][columns] to panels of "width" columns, 8 or 32, of bytes.
+ * Without factors they are integers.  With them values are rounded up or down by
+ * chance, so that the small ones of a column are not lost, and stored as
+ * value + 128.
+ */
+static void
+make_byte_panels(uint8_t *restrict to, const mm_t *restrict x, int sum, int columns, int width, const float *factor)
+{
+	__m512i		state = _mm512_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
+	__m512i		byte = _mm512_set1_epi32(255);
+
+	state = _mm512_mullo_epi32(state, _mm512_set1_epi32(0x9e3779b1));
+	for (int p = 0; p < sum / 4; p++)
+		for (int n = 0; n < columns; n += 16)
+		{
+			__m512i		four = _mm512_setzero_si512();
+			uint8_t    *dst = to + (size_t) (n / width * width) * sum + ((size_t) p * width + n % width) * 4;
+
+			for (int k = 3; k >= 0; k--)
+			{
+				__m512		v = load_bf16(x + (size_t) (4 * p + k) * columns + n);
+
+				if (factor)
+					v = _mm512_fmadd_ps(v, _mm512_loadu_ps(factor + n), next_dither(&state));
+				four = _mm512_or_si512(_mm512_slli_epi32(four, 8), _mm512_and_si512(_mm512_cvtps_epi32(v), byte));
+			}
+			if (factor)
+				four = _mm512_xor_si512(four, _mm512_set1_epi8((char) 0x80));
+			if (width == 32)
+				_mm512_store_si512(dst, four);
+			else
+			{
+				_mm256_store_si256((__m256i *) dst, _mm512_castsi512_si256(four));
+				_mm256_store_si256((__m256i *) (dst + (size_t) width * sum), _mm512_extracti64x4_epi64(four, 1));
+			}
+		}
+}
+
+/* c[8][32] += (a * b + start) / factor over "fours" groups of four of one panel each */
+static inline __attribute__((always_inline)) void
+byte_tile(float *c, size_t ldc, const uint32_t *a, const uint8_t *b, int fours, const __m512i *start, const float *factor)
+{
+	const __m512i *panel = (const __m512i *) b;
+	__m512i		sum[TILE_M][2];
+
+	for (int m = 0; m < TILE_M; m++)
+		for (int half = 0; half < 2; half++)
+			sum[m][half] = start[half];
+	for (int p = 0; p < fours; p++)
+	{
+		__m512i		b0 = _mm512_load_si512(panel + 2 * p);
+		__m512i		b1 = _mm512_load_si512(panel + 2 * p + 1);
+
+#pragma GCC unroll 8
+		for (int m = 0; m < TILE_M; m++)
+		{
+			__m512i		v = _mm512_set1_epi32((int) a[p * TILE_M + m]);
+
+			sum[m][0] = dot_fours(sum[m][0], v, b0);
+			sum[m][1] = dot_fours(sum[m][1], v, b1);
+		}
+	}
+	for (int m = 0; m < TILE_M; m++)
+		for (int half = 0; half < 2; half++)
+		{
+			float	   *to = c + m * ldc + half * 16;
+
+			_mm512_storeu_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[m][half]), _mm512_set1_ps(1 / factor[m]),
+												 _mm512_loadu_ps(to)));
+		}
+}
+
+/* -128 times the sum of each column of a panel, for the 128 in the other operand */
+static void
+byte_start(__m512i start[2], const uint8_t *panel, int fours)
+{
+	for (int half = 0; half < 2; half++)
+	{
+		start[half] = _mm512_setzero_si512();
+		for (int p = 0; p < fours; p++)
+			start[half] = dot_fours(start[half], _mm512_set1_epi8((char) 128),
+									_mm512_load_si512((const __m512i *) panel + 2 * p + half));
+		start[half] = _mm512_sub_epi32(_mm512_setzero_si512(), start[half]);
+	}
+}
+
+/* mm_weight_grad() of at most GRAD_ROWS rows of integers x */
+static void
+weight_grad_bytes(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, uint8_t *scratch)
+{
+	float		factor[MAX_TERNARY];
+	uint8_t    *a = scratch;
+	uint8_t    *b = scratch + (size_t) rows * out;
+
+	for (int m = 0; m < out; m += TILE_N)
+		column_factors(factor + m, dy + m, rows, out);
+	make_byte_panels(a, dy, rows, out, TILE_M, factor);
+	make_byte_panels(b, x, rows, in, TILE_N, NULL);
+	for (int k = 0; k < in; k += TILE_N)
+	{
+		__m512i		start[2];
+
+		byte_start(start, b + (size_t) k * rows, rows / 4);
+		for (int m = 0; m < out; m += TILE_M)
+			byte_tile(dw + (size_t) m * in + k, in, (const uint32_t *) (a + (size_t) m * rows), b + (size_t) k * rows,
+					  rows / 4, start, factor + m);
+	}
+}
+
 static void
 set_ternary(mm_weight *w, const real *values, int first, int last)
 {
@@ -336,7 +473,7 @@ mm_scratch_size(int rows, int out, int in)
 }
 
 void
-mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, mm_t *scratch)
+mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, mm_t *scratch, bool integers)
 {
 	for (int first = 0; first < rows; first += GRAD_ROWS)
 	{
@@ -344,6 +481,13 @@ mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int i
 		mm_t	   *a = scratch;
 		mm_t	   *b = scratch + (size_t) n * out;
 
+#ifdef __AVX512VNNI__
+		if (integers && out <= MAX_TERNARY)
+		{
+			weight_grad_bytes(dw, dy + (size_t) first * out, x + (size_t) first * in, n, out, in, (uint8_t *) scratch);
+			continue;
+		}
+#endif
 		make_panels(a, dy + (size_t) first * out, n, out, TILE_M);
 		make_panels(b, x + (size_t) first * in, n, in, TILE_N);
 		for (int k = 0; k < in; k += TILE_N)
@@ -391,7 +535,7 @@ mm_scratch_size(int rows, int out, int in)
 }
 
 void
-mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, mm_t *scratch)
+mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, mm_t *scratch, bool integers)
 {
 	blas_gemm(TRANSPOSED, PLAIN, out, in, rows, 1, dy, out, x, in, 1, dw, in);
 }

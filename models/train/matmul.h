@@ -100,7 +100,7 @@ extern void mm_input_grad(real *dx, const mm_t *dy, const mm_weight *w, int rows
 /* Elements of scratch that mm_weight_grad() wants. */
 extern size_t mm_scratch_size(int rows, int out, int in);
 
-/* dw[out][in] += dy[rows][out]' * x[rows][in] */
-extern void mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, mm_t *scratch);
+/* dw[out][in] += dy[rows][out]' * x[rows][in].  "integers" promises that x are some, from -127 to 127. */
+extern void mm_weight_grad(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, mm_t *scratch, bool integers);
 
 #endif							/* TRAIN_MATMUL_H */

@@ -70,7 +70,7 @@ static void
 gram(muon_scratch *s, real *out, const mm_t *x, int rows, int side)
 {
 	memset(out, 0, sizeof(real) * side * side);
-	mm_weight_grad(out, x, x, rows, side, side, s->products);
+	mm_weight_grad(out, x, x, rows, side, side, s->products, false);
 }
 
 /* x[rows][side], rows >= side, to about the nearest matrix with orthogonal columns */
