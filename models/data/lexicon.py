@@ -85,11 +85,8 @@ THINGS = {
     "lighting": "desk lamp|floor lamp|string lights|ceiling light|night light|lantern|bedside lamp|LED strip|flashlight|chandelier",
     "luggage": "suitcase|travel bag|handbag|wallet|laptop sleeve|duffel bag|belt|umbrella|briefcase|trolley",
 }
-CATEGORY_OF = {}
 for _c, _t in THINGS.items():
     THINGS[_c] = _t.split("|")
-    for _x in THINGS[_c]:
-        CATEGORY_OF[_x] = _c
 
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September",
           "October", "November", "December"]
@@ -227,7 +224,7 @@ def product(rng, split, category=None):
     if category is None:
         category = rng.choice(list(THINGS))
     part = split_list(THINGS[category], split)
-    if rng.random() < 0.25 and split == HELD:
+    if split == HELD and rng.random() < 0.25:
         part = before_later(THINGS[category])
     thing = rng.choice(part)
     if split != HELD and rng.random() < 0.15:

@@ -80,9 +80,9 @@ def topic_task(rng, split):
 def about_topic(rec, rng, split):
     if rec.family == "review":
         if rec.aspect and rng.random() < 0.4:
-            return tasks.classify_task(rec, rng, split, tasks.table_labels(rec.aspect, ASPECT_TABLE, rng, split))
+            return tasks.classify_task(rec, rng, split, tasks.aspect_labels(rec, rng, split))
         if "product" in rec.slots or "thing" in rec.slots:
-            return tasks.classify_task(rec, rng, split, tasks.table_labels(rec.category, opinions.CATEGORY_LABELS, rng, split))
+            return tasks.classify_task(rec, rng, split, tasks.category_labels(rec, rng, split))
         return None
     return tasks.classify_task(rec, rng, split, tasks.topic_labels(rec, rng, split))
 
@@ -168,7 +168,7 @@ def joined_task(rng, split):
             continue
         question, answer = task
         if turns:
-            question = tasks.without_text(question, rec.text)
+            question = "\n".join(x for x in question.replace(rec.text, "").split("\n") if x.strip() and x.strip() != "Text:")
             if question in [q for q, _ in turns]:
                 continue
         turns.append((question, answer))

@@ -37,6 +37,12 @@ CATEGORY_LABELS = {
         "lighting products", "home lighting", "light sources"],
     "luggage": ["luggage", "bags", "bags and luggage", "travel bags", "luggage and bags", "suitcases", "suitcases and bags", "bags and cases",
         "travel luggage", "luggage and cases", "travel accessories"]}
+# Categories and aspects that a thing or a remark may fit as well
+CLOSE_CATEGORIES = [("sports", "luggage"), ("sports", "clothing"), ("sports", "garden"), ("sports", "toys"), ("furniture", "baby"), ("furniture", "garden"),
+                    ("furniture", "lighting"), ("food", "baby"), ("food", "pets"), ("clothing", "baby"), ("clothing", "luggage"), ("electronics", "audio"),
+                    ("electronics", "toys"), ("electronics", "luggage"), ("electronics", "kitchen"), ("tools", "lighting"), ("tools", "garden"),
+                    ("toys", "baby"), ("toys", "pets"), ("toys", "books"), ("beauty", "baby"), ("lighting", "garden"), ("kitchen", "garden")]
+CLOSE_ASPECTS = [("comfort", "ease"), ("shipping", "service"), ("look", "quality")]
 USES = ["I use it [every day|twice a week|at work]", "I bought it for my [mother|son|office]", "it was a present", "I have had it for {n} [weeks|months]",
         "my old one was {n} years old", "ordered it in {month}", "it replaced an old {product2}", "I got it on {date}", "we have two of them",
         "it has a place next to the door", "my neighbour has the same one", "I compared {n} models before", "I live in {city}", "bought online",

@@ -26,7 +26,7 @@ def apart(rng, pool, n, close):
     return chosen
 
 
-# Classes that texts can be sorted into, by what sorts them: lists of (names for the class, what writes a text of it).
+# Kinds of classes that texts can be sorted into.  Each gives a list of about n (names for a class, what writes a text of it).
 
 def topics(rng, n):
     everyday = rng.random() < 0.3
@@ -50,18 +50,27 @@ def groups(rng, n):
 def intents(rng, n):
     members = {}
     for t in texts.topics_of("support"):
-        members.setdefault(tasks.intent_of(t, t.intent), []).append(t)
-    members.pop(None, None)
-    return [(tasks.INTENTS[i], lambda rng, split, i=i: texts.short_text(rng, split, rng.choice(members[i])))
-            for i in apart(rng, list(members), n, lambda a, b: b not in tasks.OTHER_INTENTS[a])]
+        members.setdefault(tasks.intent_of(t.name, t.intent), []).append(t)
+    del members[None]
+    chosen = apart(rng, list(members), n, lambda a, b: b not in tasks.OTHER_INTENTS[a])
+
+    def write(rng, split, intent):
+        while True:
+            rec = texts.short_text(rng, split, rng.choice(members[intent]))
+            if "?" not in rec.text or intent == "question" or "question" not in chosen:
+                return rec
+
+    return [(tasks.INTENTS[i], lambda rng, split, i=i: write(rng, split, i)) for i in chosen]
 
 
 def categories(rng, n):
-    return [(CATEGORY_LABELS[c], lambda rng, split, c=c: texts.short_mention(rng, split, c)) for c in rng.sample(list(CATEGORY_LABELS), n)]
+    return [(CATEGORY_LABELS[c], lambda rng, split, c=c: texts.short_mention(rng, split, c))
+            for c in apart(rng, list(CATEGORY_LABELS), n, lambda a, b: b in tasks.CLOSE_OPINIONS.get(a, ()))]
 
 
 def aspects(rng, n):
-    return [(ASPECTS[a][0], lambda rng, split, a=a: texts.short_remark(rng, split, a)) for a in rng.sample(list(ASPECTS), n)]
+    return [(ASPECTS[a][0], lambda rng, split, a=a: texts.short_remark(rng, split, a))
+            for a in apart(rng, list(ASPECTS), n, lambda a, b: b in tasks.CLOSE_OPINIONS.get(a, ()))]
 
 
 CLASSES = [(topics, 50), (groups, 14), (intents, 14), (categories, 14), (aspects, 8)]
@@ -138,7 +147,8 @@ def sort_again(rng, split):
         makers += [tasks.intent_labels]
     rng.shuffle(makers)
     turns = []
-    for labels in [make(rec, rng, split) for make in makers]:
+    for make in makers:
+        labels = make(rec, rng, split)
         if labels:
             again = tasks.CLASSIFY_LABELS.split("\n\n")[1] + tasks.bullets(labels[0])
             turns.append((again if turns else tasks.classify_prompt(labels[0], rec.text), labels[1]))

@@ -9,6 +9,7 @@ import re
 from grammar import HELD, TRAIN, before_later, pick, split_list
 from labels import BUG_LABELS, GROUP_LABELS, IDEA_LABELS, INTENT_LABELS, KIND_LABELS, SENTIMENT_LABELS
 from ontology import TOPICS, WANTS
+from opinions import ASPECTS, CATEGORY_LABELS, CLOSE_ASPECTS, CLOSE_CATEGORIES
 
 # As in src/pg/prompts.h
 SUMMARIZE_INSTRUCTION = "Summarize the text below in one paragraph."
@@ -42,11 +43,6 @@ def summarize_prompt(words, text, instruction=None):
     return (instruction or SUMMARIZE_INSTRUCTION) + SUMMARIZE_LIMIT % words + SUMMARIZE_TEXT + text
 
 
-def without_text(question, text):
-    """The question as a further turn on a text that the conversation has already."""
-    return "\n".join(x for x in question.replace(text, "").split("\n") if x.strip() and x.strip() != "Text:")
-
-
 # What a wish makes a text about, besides its topic.
 WANT_TOPICS = {
     "refund": ["refund"], "exchange": ["exchange"], "return_label": ["exchange"], "repair": ["warranty"],
@@ -73,11 +69,22 @@ CLOSE_TOPICS = [("crash", "slow"), ("login", "two_factor"), ("refund", "exchange
                 ("login", "attack"), ("budget", "expenses"), ("campaign", "spam_mail"), ("spam_mail", "phishing"), ("tech", "space"),
                 ("config", "deployment"), ("api_errors", "deployment"), ("vacation", "sick"), ("crash", "config"), ("farming", "weather"),
                 ("memory", "cpu"), ("roadmap", "deadline"), ("job_at_shop", "onboarding"), ("visit", "travel"), ("delete_account", "data_export"),
+                ("invoice_copy", "expenses"), ("late_delivery", "latency"), ("latency", "deadline"), ("price", "budget"), ("coupon", "campaign"),
+                ("crime", "phishing"), ("housing", "travel"), ("damaged", "facility"), ("queue", "spam_mail"), ("expenses", "travel"),
                 ("housing", "office_move"), ("late_delivery", "deadline"), ("slow", "cpu"), ("facility", "hw_failure"), ("sports", "party")]
-CLOSE = {}
-for _a, _b in CLOSE_TOPICS:
-    CLOSE.setdefault(_a, set()).add(_b)
-    CLOSE.setdefault(_b, set()).add(_a)
+
+
+def both_ways(pairs):
+    """For each name those that are in a pair with it."""
+    close = {}
+    for a, b in pairs:
+        close.setdefault(a, set()).add(b)
+        close.setdefault(b, set()).add(a)
+    return close
+
+
+CLOSE = both_ways(CLOSE_TOPICS)
+CLOSE_OPINIONS = both_ways(CLOSE_CATEGORIES + CLOSE_ASPECTS)
 
 
 def style(labels, rng):
@@ -145,12 +152,14 @@ def topic_labels(rec, rng, split, n=None):
 
 
 # Groups of topics of which one could be taken for the other.
-CLOSE_GROUPS = {
-    "account": ["account_data", "technical", "order"], "account_data": ["account", "feedback"], "technical": ["account", "product_idea", "product_info", "product"],
-    "product": ["technical", "delivery", "order", "product_info"], "order": ["billing", "account_data", "delivery", "product", "account"], "billing": ["order"],
-    "delivery": ["product", "order"], "product_info": ["product", "technical"], "product_idea": ["technical"], "feedback": ["product"],
-    "application": ["database", "release", "network", "capacity", "maintenance"], "database": ["application", "capacity", "maintenance"],
-    "capacity": ["database", "hardware", "application"], "hardware": ["capacity"], "release": ["application"], "maintenance": ["database", "application"]}
+CLOSE_GROUPS = both_ways([
+    ("account", "account_data"), ("account", "technical"), ("account", "order"), ("account", "security"), ("account_data", "feedback"),
+    ("account_data", "order"), ("account_data", "security"), ("technical", "product_idea"), ("technical", "product_info"), ("technical", "product"),
+    ("technical", "application"), ("technical", "release"), ("technical", "database"), ("product", "delivery"), ("product", "order"),
+    ("product", "product_info"), ("product", "feedback"), ("product", "hardware"), ("order", "billing"), ("order", "delivery"), ("billing", "money"),
+    ("careers", "people"), ("product_info", "customers"), ("application", "database"), ("application", "release"), ("application", "network"),
+    ("application", "capacity"), ("application", "maintenance"), ("database", "capacity"), ("database", "maintenance"), ("capacity", "hardware"),
+    ("economy", "money"), ("economy", "customers"), ("knowledge", "people")])
 
 
 def group_labels(rec, rng, split):
@@ -163,9 +172,8 @@ def group_labels(rec, rng, split):
 
 # What the writer is after, with the sets that people use (bug, question, praise...), and what could not be taken for it
 INTENTS = {**INTENT_LABELS, "bug": BUG_LABELS, "idea": IDEA_LABELS}
-OTHER_INTENTS = {"bug": ["question", "praise", "request", "idea"], "idea": ["bug", "praise", "complaint"],
-                 "complaint": ["praise", "idea", "question"], "request": ["praise", "bug", "idea"],
-                 "question": ["praise", "bug", "complaint", "idea"], "praise": ["bug", "complaint", "question", "request", "idea"]}
+OTHER_INTENTS = both_ways([("bug", "question"), ("bug", "praise"), ("bug", "request"), ("bug", "idea"), ("idea", "praise"), ("idea", "complaint"),
+                           ("complaint", "praise"), ("complaint", "question"), ("request", "praise"), ("question", "praise")])
 
 
 def intent_of(topic, intent):
@@ -179,7 +187,10 @@ def intent_labels(rec, rng, split):
     answer = intent_of(rec.topic, rec.intent)
     if answer is None:
         return None
-    return make_set(rng, split, answer, list(OTHER_INTENTS[answer]), lambda x: INTENTS[x], rng.choice([3, 3, 4, 5]))
+    others = sorted(OTHER_INTENTS[answer])
+    if "?" in rec.text and "question" in others:
+        others.remove("question")
+    return make_set(rng, split, answer, others, lambda x: INTENTS[x], rng.choice([3, 3, 4, 5]))
 
 
 def kind_labels(rec, rng, split):
@@ -187,9 +198,17 @@ def kind_labels(rec, rng, split):
                     lambda k: KIND_LABELS[k], rng.choice([3, 4, 5]))
 
 
-def table_labels(answer, table, rng, split):
+def table_labels(answer, table, rng, split, close={}):
     """Labels out of a table of its own: product categories, aspects, words."""
-    return make_set(rng, split, answer, [k for k in table if k != answer], lambda k: table[k], rng.choice([3, 4, 5, 6]))
+    return make_set(rng, split, answer, [k for k in table if k != answer and k not in close.get(answer, ())], lambda k: table[k], rng.choice([3, 4, 5, 6]))
+
+
+def category_labels(rec, rng, split):
+    return table_labels(rec.category, CATEGORY_LABELS, rng, split, CLOSE_OPINIONS) if rec.category else None
+
+
+def aspect_labels(rec, rng, split):
+    return table_labels(rec.aspect, {k: v[0] for k, v in ASPECTS.items()}, rng, split, CLOSE_OPINIONS)
 
 
 def mood_labels(rng, split, three):

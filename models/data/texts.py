@@ -474,9 +474,14 @@ def short_wish(rng, split):
 
 
 def name_thing(e, slots, thing):
-    """Sets what kind of thing the product of a review is."""
+    """Sets what a review calls its product."""
     e["thing"] = thing
     dict.__setitem__(slots, "thing", OPEN + thing + CLOSE)
+
+
+def thing_of(product, category):
+    """The kind of thing that a product is, or None for a made-up one."""
+    return max((t for t in lexicon.THINGS[category] if product.endswith(t)), key=len, default=None)
 
 
 # Where the remarks of a mood are in an aspect.
@@ -503,8 +508,11 @@ def short_remark(rng, split, aspect):
 
 
 def short_mention(rng, split, category):
-    """A product, alone or in a sentence of a review."""
-    w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, category)
+    """A product of a known kind, alone or in a sentence of a review."""
+    while True:
+        w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, category)
+        if thing_of(e["product"], category):
+            break
     if rng.random() < 0.4:
         return done(rec, w, slots["product"], e, slots)
     parts = [w.say(REVIEWED, slots)]
@@ -518,8 +526,9 @@ def review_text(rng, split, sentiment=None, full=None):
     sentiment = sentiment or rng.choice(["positive", "positive", "negative", "negative", "neutral"])
     category = rng.choice(list(lexicon.THINGS))
     w, e, slots, rec = start(rng, split, "review", "review", None, "review", "The customer", full, category)
-    rec.sentiment, rec.category = sentiment, category
-    name_thing(e, slots, max((t for t in lexicon.THINGS[category] if e["product"].endswith(t)), key=len, default=e["product"]))
+    thing = thing_of(e["product"], category)
+    rec.sentiment, rec.category = sentiment, category if thing else None
+    name_thing(e, slots, thing or e["product"])
     if e["product2"] == e["product"]:
         return review_text(rng, split, sentiment, full)
     aspects = rng.sample(list(opinions.ASPECTS), rng.choice([0, 1, 1, 1, 2, 2, 3]))
@@ -542,7 +551,6 @@ def review_text(rng, split, sentiment=None, full=None):
         rec.aspect = None
     elif aspects and n_verdicts == 1 and sentiment != "neutral" and rng.random() < 0.25:
         verdict = said.pop()
-        rec.only_aspect = True
     uses = w.several(opinions.USES, slots, rng.choice([0, 0, 1, 1, 2, 3, 4])) + w.filler(slots)
     if "date" not in slots.used and rng.random() < 0.2:
         uses.append(w.say(FACTS["review"]["date"], slots))

@@ -17,7 +17,6 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "models", "data"))
 
 import mixture
-import opinions
 import pgqa
 import tasks
 import texts
@@ -51,7 +50,7 @@ def classify_case(rng):
             if rec.family == "review":
                 if "product" not in rec.slots and "thing" not in rec.slots:
                     continue
-                labels = tasks.table_labels(rec.category, opinions.CATEGORY_LABELS, rng, HELD)
+                labels = tasks.category_labels(rec, rng, HELD)
             else:
                 labels = tasks.topic_labels(rec, rng, HELD)
         elif r < 0.9:

@@ -3,8 +3,8 @@
  * check_matmul.c
  *	  Checks the matrix products against plain sums, as they are built here.
  *
- * Integer operands must give exact results.  Gradients may be rounded to
- * int8 where they meet ternary weights; the check bounds what that costs.
+ * Integer operands must give exact results.  Gradients of and behind ternary
+ * weights may be rounded to int8; the check bounds what that costs.
  *
  * models/train/check_matmul.c
  *

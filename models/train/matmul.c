@@ -48,7 +48,7 @@ mm_alloc(size_t bytes)
 #define TILE_N 32
 
 /*
- * Sums and products of neighbours.  gcc 12 takes the intrinsics for instructions
+ * Sums and products of neighbours, here and in dot_fours().  gcc 12 takes the intrinsics for instructions
  * with three operands, and copies most sums back and forth: that takes twice the time.
  */
 static inline __attribute__((always_inline)) __m512
@@ -142,9 +142,9 @@ make_panels(mm_t *restrict to, const mm_t *restrict x, int sum, int columns, int
 #define MAX_TERNARY 4096		/* longest sum over ternary weights */
 
 static inline __attribute__((always_inline)) __m512i
-dot_fours(__m512i sum, __m512i codes, __m512i integers)
+dot_fours(__m512i sum, __m512i bytes, __m512i integers)
 {
-	__asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(integers));
+	__asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(integers));
 	return sum;
 }
 
@@ -238,16 +238,16 @@ rows_by_ternary(float *y, const mm_t *a, const uint8_t *panels, int rows, int co
 static void
 column_factors(float *factor, const mm_t *x, int sum, int columns)
 {
-	__m512		low = _mm512_set1_ps(1e-30f);
-	__m512		high = low;
+	__m512		max = _mm512_set1_ps(1e-30f);
+	__m512		more = max;
 
 	for (int t = 0; t < sum; t++)
 	{
-		low = _mm512_max_ps(low, _mm512_abs_ps(load_bf16(x + (size_t) t * columns)));
-		high = _mm512_max_ps(high, _mm512_abs_ps(load_bf16(x + (size_t) t * columns + 16)));
+		max = _mm512_max_ps(max, _mm512_abs_ps(load_bf16(x + (size_t) t * columns)));
+		more = _mm512_max_ps(more, _mm512_abs_ps(load_bf16(x + (size_t) t * columns + 16)));
 	}
-	_mm512_storeu_ps(factor, _mm512_div_ps(_mm512_set1_ps(GRAD_SIZE), low));
-	_mm512_storeu_ps(factor + 16, _mm512_div_ps(_mm512_set1_ps(GRAD_SIZE), high));
+	_mm512_storeu_ps(factor, _mm512_div_ps(_mm512_set1_ps(GRAD_SIZE), max));
+	_mm512_storeu_ps(factor + 16, _mm512_div_ps(_mm512_set1_ps(GRAD_SIZE), more));
 }
 
 /* Numbers from -1/2 to 1/2 */
@@ -267,10 +267,11 @@ next_dither(__m512i *state)
 static void
 make_byte_panels(uint8_t *restrict to, const mm_t *restrict x, int sum, int columns, int width, const float *factor)
 {
+	static _Thread_local uint32_t calls;
 	__m512i		state = _mm512_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
 	__m512i		byte = _mm512_set1_epi32(255);
 
-	state = _mm512_mullo_epi32(state, _mm512_set1_epi32(0x9e3779b1));
+	state = _mm512_mullo_epi32(_mm512_add_epi32(state, _mm512_set1_epi32(16 * (int) calls++)), _mm512_set1_epi32(0x9e3779b1));
 	for (int p = 0; p < sum / 4; p++)
 		for (int n = 0; n < columns; n += 16)
 		{
@@ -462,7 +463,7 @@ mm_input_grad(real *dx, const mm_t *dy, const mm_weight *w, int rows)
 	rows_by_panels(dx, dy, w->backward, rows, w->in, w->out);
 }
 
-#define GRAD_ROWS 192			/* rows summed at a time, for the caches; powers of two collide in them */
+#define GRAD_ROWS 192			/* rows summed at a time, for the caches; panels a power of two apart collide in them */
 
 size_t
 mm_scratch_size(int rows, int out, int in)

@@ -9,7 +9,7 @@
  * bfloat16 holds every integer up to 256, so ternary codes and int8
  * activations lose nothing, and the forward product of quantised operands is
  * exact; only gradients are rounded, and may be to int8 where they meet ternary
- * weights (AVX512_VNNI).
+ * weights or int8 activations (AVX512_VNNI).
  *
  * models/train/matmul.h
  *
