@@ -126,6 +126,7 @@ bn_ternary5_decode(uint8_t byte, int *n, int *t4)
 #define BN_INT6_MAX 31
 #define BN_INT6_ZERO 32			/* the code of 0 */
 #define BN_INT6_BYTES (3 * BN_TILE_BYTES)
+#define BN_INT6_MAX_COLS 65536	/* that int6_gemm takes */
 
 static inline size_t
 bn_int6_bytes(size_t rows, size_t cols)

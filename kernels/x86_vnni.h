@@ -315,15 +315,24 @@ int6_single_token(float *y, const uint8_t *w, size_t n_blocks, const float *row_
 					   row_scale + step_rows, x_scale[t], n_rows - step_rows); \
 	}
 
-/* Has any of n_tokens rows a value that is not zero among the columns of a tile? */
-static INLINE bool
-block_in_use(const int8_t *x, size_t ldx, const int n_tokens)
-{
-	__m128i		any = _mm_loadu_si128((const __m128i *) x);
+/*
+ * A bit for each block of columns: has any of n_tokens rows a value there that is
+ * not zero?
+ */
+#define USED_WORDS (BN_INT6_MAX_COLS / BN_TILE_COLS / 64)
 
-	for (int t = 1; t < n_tokens; t++)
-		any = _mm_or_si128(any, _mm_loadu_si128((const __m128i *) (x + t * ldx)));
-	return !_mm_testz_si128(any, any);
+static void
+int6_used(uint64_t *used, const int8_t *x, size_t ldx, size_t n_blocks, int n_tokens)
+{
+	memset(used, 0, USED_WORDS * sizeof(uint64_t));
+	for (size_t b = 0; b < n_blocks; b++)
+	{
+		__m128i		any = _mm_setzero_si128();
+
+		for (int t = 0; t < n_tokens; t++)
+			any = _mm_or_si128(any, _mm_loadu_si128((const __m128i *) (x + t * ldx + b * BN_TILE_COLS)));
+		used[b / 64] |= (uint64_t) !_mm_testz_si128(any, any) << b % 64;
+	}
 }
 
 /*
@@ -334,7 +343,7 @@ block_in_use(const int8_t *x, size_t ldx, const int n_tokens)
 static INLINE void
 int6_pair(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_blocks,
 		  const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
-		  const int32_t *surplus, const int n_tokens, int n_rows)
+		  const int32_t *surplus, const uint64_t *used, const int n_tokens, int n_rows)
 {
 	const uint8_t *w1 = w0 + (size_t) (step_rows / BN_TILE_ROWS) * n_blocks * BN_INT6_BYTES;
 	const int8_t *part = x + stride;
@@ -361,9 +370,13 @@ int6_pair(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_block
 		STEP_BLOCK();
 	EACH_TOKEN(KEEP_TOKEN);
 	part = x;
-	for (size_t b = 0; b < n_blocks; b++)
-		if (block_in_use(x + b * BN_TILE_COLS, 2 * stride, n_tokens))
+	for (size_t word = 0; word * 64 < n_blocks; word++)
+		for (uint64_t left = used[word]; left != 0; left &= left - 1)
+		{
+			size_t		b = word * 64 + (size_t) __builtin_ctzll(left);
+
 			STEP_BLOCK();
+		}
 	EACH_TOKEN(STORE_TOKEN);
 }
 
@@ -377,10 +390,10 @@ int6_pair(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_block
 static void
 int6_tokens(float *y, size_t ldy, const uint8_t *w0, int step_rows, size_t n_blocks,
 			const float *row_scale, const int8_t *x, size_t stride, const float *x_scale,
-			const int32_t *surplus, int n_tokens, int n_rows)
+			const int32_t *surplus, const uint64_t *used, int n_tokens, int n_rows)
 {
 #define PAIR_OF(n) \
-	int6_pair(y, ldy, w0, step_rows, n_blocks, row_scale, x, stride, x_scale, surplus, n, n_rows)
+	int6_pair(y, ldy, w0, step_rows, n_blocks, row_scale, x, stride, x_scale, surplus, used, n, n_rows)
 	CASE_OF_TOKENS(n_tokens, PAIR_OF);
 #undef PAIR_OF
 }
@@ -415,9 +428,13 @@ int6_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, const floa
 		int			n = n_tokens - t0 < CHUNK_TOKENS ? n_tokens - t0 : CHUNK_TOKENS;
 		int			step = pair_step(group_begin, group_end);
 		int32_t		surplus[CHUNK_TOKENS];
+		uint64_t	used[CHUNK_TOKENS / TILE_TOKENS][USED_WORDS];
 
 		for (int t = 0; t < n; t++)
 			surplus[t] = int6_surplus(x + 2 * (size_t) (t0 + t) * stride, stride);
+		for (int t = 0; t < n; t += TILE_TOKENS)
+			int6_used(used[t / TILE_TOKENS], x + 2 * (size_t) (t0 + t) * stride, 2 * stride, n_blocks,
+					  n - t < TILE_TOKENS ? n - t : TILE_TOKENS);
 
 		/* a pair of groups stays in the cache for all tokens of the chunk */
 		for (g = group_begin; g < group_begin + step; g++)
@@ -425,7 +442,8 @@ int6_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, const floa
 				int6_tokens(y + (size_t) (t0 + t) * ldy + g * BN_TILE_ROWS, ldy, w + g * group_bytes,
 							g + step < group_end ? step * BN_TILE_ROWS : 0, n_blocks,
 							row_scale + g * BN_TILE_ROWS, x + 2 * (size_t) (t0 + t) * stride, stride,
-							x_scale + t0 + t, surplus + t, n - t, rows - g * BN_TILE_ROWS);
+							x_scale + t0 + t, surplus + t, used[t / TILE_TOKENS], n - t,
+							rows - g * BN_TILE_ROWS);
 	}
 }
 

@@ -14,6 +14,8 @@
 
 #include "../../kernels/kernels.h"
 
+_Static_assert(BN_MAX_DIM <= BN_INT6_MAX_COLS, "int6_gemm takes every width of a model");
+
 #define ROWS_PER_CHECK 1024		/* between two looks at should_stop */
 
 /*
