@@ -24,8 +24,9 @@
 #include "splitter.h"
 
 #define MAX_MERGES (4u * 1024 * 1024)
-#define MAX_MERGE_TEXT 8192		/* bytes of one line of the merge list */
-#define STOP_INTERVAL 1024		/* elements between questions to should_stop */
+#define MAX_TOKEN_TEXT 1024		/* bytes of a token as the file spells it */
+#define MAX_MERGE_TEXT (MAX_TOKEN_TEXT + 1) /* of its two halves and the space between them */
+#define STOP_INTERVAL 64		/* elements, each compared with up to BN_MAX_PROBES others, between questions to should_stop */
 
 #define KEY(name) "tokenizer.ggml." name
 
@@ -391,10 +392,11 @@ read_texts(const bn_gguf *g, const vocab_lists *lists, bn_vocab *v,
 	for (int32_t i = 0; i < v->n_tokens; i++)
 	{
 		size_t		length;
+		size_t		most = room - at < MAX_TOKEN_TEXT ? (size_t) (room - at) : MAX_TOKEN_TEXT;
 
 		if (i % STOP_INTERVAL == 0 && bn_should_stop(hooks))
 			return bn_fail(err, BN_ERR_CANCELED, BN_NO_OFFSET, "canceled");
-		BN_TRY(bn_gguf_next_string(&c, data + at, (size_t) (room - at), &length, err));
+		BN_TRY(bn_gguf_next_string(&c, data + at, most, &length, err));
 		if (!(types[i] & BN_TYPE_NOT_TEXT) && !unspell(data + at, &length))
 			types[i] |= BN_TYPE_NOT_TEXT;
 		if (!(types[i] & BN_TYPE_NOT_TEXT) && length > v->max_token_bytes)

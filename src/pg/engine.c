@@ -228,6 +228,13 @@ take_post(const BitnetPosted *post)
 		return;
 	}
 	channel = dsm_segment_address(segment);
+
+	/* It lies there until its owner has seen that it is done */
+	if (BitnetChannelDone(channel))
+	{
+		dsm_detach(segment);
+		return;
+	}
 	if (worker.withdrawn)
 	{
 		BitnetRefuseChannel(channel);
@@ -442,6 +449,7 @@ BitnetEngineMain(Datum main_arg)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGINT, SIG_IGN);	/* it has no query of its own that could be canceled */
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 

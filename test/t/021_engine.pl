@@ -221,6 +221,29 @@ is(query(long_answer(1, 120)), $answers[0], 'and the next call starts it again')
 	cmp_ok(query("SELECT generated_tokens FROM bitnet_stats WHERE model = 'slow'"), '<', 900, 'which stops there, too');
 }
 
+# What is done lies there until its owner, which stands still, has seen it.
+
+{
+	my $query = "SELECT md5(bitnet_generate('session 6', 60, temperature => 1, seed => 6, $raw, stop => ARRAY['no such words']))";
+	my $right = query("SET bitnet.shared_engine = off; $query");
+	my $caller = backend_pid($sessions[0]);
+
+	$pid = engine('pid');
+	kill 'STOP', $pid;
+	start_query($sessions[0], $query);
+	ok(wait_until(sub { query("SELECT count(*) FROM bitnet_activity WHERE pid = $caller") eq '1' }), 'a call waits');
+	kill 'STOP', $caller;
+	kill 'CONT', $pid;
+	ok(wait_until(sub { engine('steps > 50 AND sessions = 0') eq 't' }), 'it is computed');
+	my $steps = engine('steps');
+	start_query($sessions[1], long_answer(2, 120));
+	ok(engine_is("steps > $steps + 5"), 'then another one is');
+	is(engine('sessions'), '1', 'alone');
+	is(end_of($sessions[1]), $answers[1], 'with the same answer');
+	kill 'CONT', $caller;
+	is(end_of($sessions[0]), $right, 'and the first one is as it was');
+}
+
 # Unloading and loading again while it computes
 
 my $longer = query(long_answer(4, 400));

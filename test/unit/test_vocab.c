@@ -121,6 +121,34 @@ test_lists(void)
 	refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, "byte 200", "no token for a byte");
 }
 
+/* The last token, which no merge has, with so long a text */
+static vocab_file
+with_long_token(size_t length)
+{
+	static char text[2000];
+	vocab_file	f = begin();
+
+	memset(text, 'x', sizeof(text));
+	vf_small_merges(&f);
+	vf_array(&f, K("tokens"), BN_GGUF_STRING, BPE_N_TOKENS);
+	for (int i = 0; i < BPE_N_TOKENS - 1; i++)
+		vf_token(&f, bpe_tokens[i].bytes, (size_t) bpe_tokens[i].length, bpe_tokens[i].type);
+	vf_string(&f, text, length);
+	return f;
+}
+
+/* What makes a load take longer than anybody waits */
+static void
+test_long_tokens(void)
+{
+	vocab_file	f = with_long_token(1024);
+	bn_vocab   *v;
+
+	ok(vf_build(&f, BPE_N_TOKENS, true, &v, NULL) == BN_OK, "a token of 1024 bytes");
+	free(v);
+	refused(with_long_token(1025), BPE_N_TOKENS, true, BN_ERR_LIMIT, "more than the limit of 1024", "a token of 1025 bytes");
+}
+
 static void
 test_merges(void)
 {
@@ -343,6 +371,7 @@ main(void)
 {
 	test_kinds();
 	test_lists();
+	test_long_tokens();
 	test_merges();
 	test_duplicates();
 	test_roles();
