@@ -52,6 +52,16 @@ BEGIN
 	RETURN result;
 END $$;
 
+CREATE FUNCTION analyzed(query text) RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+		RETURN NEXT regexp_replace(line, 'Memory: \d+kB', 'Memory: NkB');
+	END LOOP;
+END $$;
+
 -- What plans look like
 EXPLAIN (COSTS OFF) SELECT id, bitnet_generate(body, 4) FROM docs;
 EXPLAIN (COSTS OFF, VERBOSE)
@@ -72,6 +82,13 @@ EXPLAIN (COSTS OFF) SELECT CASE WHEN id < 3 THEN bitnet_generate(body, 4) END FR
 EXPLAIN (COSTS OFF) SELECT coalesce(answer, bitnet_generate(body, 4)) FROM docs;
 EXPLAIN (COSTS OFF) SELECT id < 3 AND bitnet_generate(body, 4) <> '' FROM docs;
 EXPLAIN (COSTS OFF) SELECT random(), bitnet_generate(body, 4) FROM docs;
+-- But the usual defaults of columns do not matter
+CREATE TABLE numbered (id int GENERATED ALWAYS AS IDENTITY, key uuid DEFAULT gen_random_uuid(), at timestamptz DEFAULT clock_timestamp(),
+	n serial, body text, answer text);
+EXPLAIN (COSTS OFF) INSERT INTO numbered (body, answer) SELECT body, bitnet_generate(body, 4) FROM docs;
+INSERT INTO numbered (body, answer) SELECT body, bitnet_generate(body, 4) FROM docs ORDER BY id LIMIT 20;
+SELECT count(DISTINCT key), min(id), max(id), min(n), max(n), bool_and(answer IS NOT DISTINCT FROM bitnet_generate(body, 4)) AS same FROM numbered;
+DROP TABLE numbered;
 EXPLAIN (COSTS OFF) SELECT id, bitnet_count_tokens(body), length(body) FROM docs;
 EXPLAIN (COSTS OFF) SELECT unnest(ARRAY[bitnet_generate(body, 4)]) FROM docs;
 
@@ -228,6 +245,18 @@ MOVE 20 FROM c;
 SELECT code, message FROM error_of('DELETE FROM docs WHERE CURRENT OF c');
 ROLLBACK;
 
+-- Through the nodes that give the row of the table
+BEGIN;
+DECLARE c CURSOR FOR SELECT bitnet_generate(body, 3) FROM (SELECT * FROM docs WHERE id > 20 ORDER BY id OFFSET 0) s;
+MOVE 2 FROM c;
+DELETE FROM docs WHERE CURRENT OF c RETURNING id;
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR FOR SELECT bitnet_generate(answer, 2) FROM (SELECT id, bitnet_generate(body, 3) AS answer FROM docs WHERE id > 20 ORDER BY id OFFSET 0) s;
+MOVE 2 FROM c;
+DELETE FROM docs WHERE CURRENT OF c RETURNING id;
+ROLLBACK;
+
 -- Prepared statements
 PREPARE p(int, text) AS SELECT count(bitnet_generate)
 FROM (SELECT bitnet_generate(body, $1, system => $2) FROM docs WHERE id < 20 OFFSET 0) s;
@@ -257,6 +286,24 @@ RESET plan_cache_mode;
 SELECT rows_seen(), setval('seen', 1, false);
 SELECT count(*) FROM docs d WHERE id < 3 AND EXISTS (SELECT bitnet_generate(body, 1) FROM docs WHERE see() OFFSET 0);
 SELECT rows_seen() <= 2, setval('seen', 1, false);
+
+-- A function that wants one row
+DO $$
+DECLARE
+	answer text;
+	n int := 0;
+BEGIN
+	SELECT bitnet_generate(body, 1) INTO answer FROM docs WHERE see();
+	RAISE NOTICE 'INTO: % row', rows_seen();
+	FOR answer IN SELECT bitnet_generate(body, 1) FROM docs WHERE see() LOOP
+		n := n + 1;
+	END LOOP;
+	RAISE NOTICE 'FOR: % rows', n;
+END $$;
+SELECT setval('seen', 1, false);
+
+-- A sort keeps no more rows than are wanted
+SELECT plan FROM analyzed('SELECT bitnet_generate(body, 1) FROM docs ORDER BY md5(body), id LIMIT 3') plan WHERE plan ~ 'Sort Method';
 
 -- What it says of itself
 SELECT property('SELECT bitnet_generate(body, 4) FROM docs', 'Batches') AS batches,
@@ -323,6 +370,12 @@ GRANT SELECT ON docs TO batch_nobody;
 REVOKE EXECUTE ON FUNCTION bitnet_summarize FROM PUBLIC;
 SET LOCAL ROLE batch_nobody;
 SELECT bitnet_summarize(body) FROM docs;
+ROLLBACK;
+
+-- A STRICT one is not called where an argument is NULL
+BEGIN;
+CREATE FUNCTION strict_answer(text, int) RETURNS text LANGUAGE c STABLE STRICT AS '$libdir/bitnet', 'bitnet_generate';
+SELECT same, nodes FROM compare('SELECT strict_answer(body, nullif(id % 3, 1) + 1) FROM docs');
 ROLLBACK;
 
 -- A function that is changed is no longer called directly

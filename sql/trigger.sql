@@ -130,6 +130,12 @@ DROP TABLE d;
 DROP TYPE wrapped CASCADE;
 DROP DOMAIN pair, filled;
 SELECT count(*) FROM t;
+-- The blanks behind a character(n) are none of the text, as in a cast
+CREATE TABLE padded (body char(40), vector real[]);
+CREATE TRIGGER v BEFORE INSERT ON padded FOR EACH ROW
+	EXECUTE FUNCTION bitnet_trigger('vector', 'bitnet_embed', 'body');
+INSERT INTO padded VALUES ('text') RETURNING vector = bitnet_embed(body) AS same;
+DROP TABLE padded;
 -- A generated column is computed afterwards
 CREATE TABLE generated (body text, twice text GENERATED ALWAYS AS (body || body) STORED, label text);
 CREATE TRIGGER label BEFORE INSERT ON generated FOR EACH ROW

@@ -80,7 +80,8 @@ extern bn_status bn_encode_scratch_size(const bn_vocab *vocab, const char *text,
  * are full; if tokens is NULL, it counts them all and ignores max_tokens.
  * *n_tokens is the number made, *consumed (may be NULL) how many bytes of text
  * they cover.  Special tokens are recognised only with parse_special, which is
- * never used for data.  No BOS is added.
+ * never used for data.  (llama.cpp finds those of type "user defined" in all
+ * text; here they are special like control tokens.)  No BOS is added.
  */
 extern bn_status bn_encode(const bn_vocab *vocab, const char *text, size_t length,
 						   bool parse_special, int32_t *tokens, size_t max_tokens,

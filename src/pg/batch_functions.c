@@ -87,8 +87,9 @@ symbol_of(Oid function, int *n_args)
 }
 
 /*
- * Does a call of this function lead directly to one of ours?  The symbol is
- * looked at first, since the address can be had only by loading the library.
+ * Does a call of this function lead directly to one of ours, whatever its
+ * arguments?  The symbol is looked at first, since the address can be had only by
+ * loading the library.
  */
 static bool
 look_up_function(Oid function)
@@ -106,7 +107,7 @@ look_up_function(Oid function)
 	if (!candidate)
 		return false;
 	fmgr_info(function, &flinfo);
-	return BitnetFindBatchFunction(flinfo.fn_addr) != NULL;
+	return !flinfo.fn_strict && BitnetFindBatchFunction(flinfo.fn_addr) != NULL;
 }
 
 /* Has this aggregate the final function of that symbol, which is ours? */

@@ -26,6 +26,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -99,6 +100,26 @@ contains_subplan(Node *node, void *context)
 		(IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC))
 		return true;
 	return expression_tree_walker(node, contains_subplan, context);
+}
+
+/*
+ * Volatile, and of those that are not the usual defaults of a column: whoever
+ * writes others may count on when they are called.
+ */
+static bool
+is_minded(Oid function, void *context)
+{
+	return func_volatile(function) == PROVOLATILE_VOLATILE && function != F_NEXTVAL &&
+		function != F_GEN_RANDOM_UUID && function != F_CLOCK_TIMESTAMP;
+}
+
+static bool
+contains_minded(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_minded, NULL) ||
+		expression_tree_walker(node, contains_minded, context);
 }
 
 /* UPDATE ... SET (a, b) = (SELECT ...): one column sets what others read. */
@@ -531,8 +552,7 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		!can_be_child(plan))
 		return plan;
 
-	/* Whoever writes volatile functions may count on when they are called */
-	if (contain_volatile_functions((Node *) plan->targetlist) ||
+	if (contains_minded((Node *) plan->targetlist, NULL) ||
 		contains_multiexpr((Node *) plan->targetlist, NULL))
 		return plan;
 
@@ -745,7 +765,7 @@ plan_with_batches(Query *parse, const char *query_string, int cursor_options,
 void
 BitnetInitBatchScan(void)
 {
-	RegisterCustomScanMethods(&bitnet_batch_scan_methods);
+	BitnetInitBatchNode();
 	previous_planner_hook = planner_hook;
 	planner_hook = plan_with_batches;
 }

@@ -65,11 +65,13 @@ typedef struct BatchScanState
 	MemoryContext call_context; /* arguments, until a call is done */
 	Datum	   *values;			/* [BITNET_BATCH_MOST][n_columns] */
 	bool	   *nulls;			/* likewise */
-	ItemPointer tids;			/* [BITNET_BATCH_MOST], if the child scans a table */
+	ScanState  *scan;			/* of the table that the rows are from, or NULL */
+	ItemPointer tids;			/* [BITNET_BATCH_MOST], if there is one */
 	int			n_rows;
 	int			next_row;
 	int			next_size;		/* rows of the next batch */
 	int64		rows_left;		/* -1: no matter */
+	bool		begun;			/* to read */
 	bool		child_done;
 	TimestampTz started;		/* with the first batch */
 
@@ -78,6 +80,12 @@ typedef struct BatchScanState
 	int64		n_computed;		/* rows */
 	BitnetRunCounters counters;
 } BatchScanState;
+
+/* How many rows the statement that runs is run for; 0: all */
+static uint64 rows_asked = 0;
+static ExecutorRun_hook_type previous_run_hook = NULL;
+
+static const CustomExecMethods exec_methods;
 
 /* Those that the plan no longer calls by their name */
 static void
@@ -129,37 +137,47 @@ init_call(BatchScanState *state, BatchCall *call, FuncExpr *expr)
 }
 
 /*
- * The table that the child scans, if it does.  Then the node poses as a scan of
- * it, whose rows have their places in the table: UPDATE ... WHERE CURRENT OF a
- * cursor looks for that.
+ * The scan of a table whose row is that of the child, or NULL: the nodes between,
+ * as the executor's own search knows them, give the row that they have just got.
  */
-static Relation
-scanned_table(PlanState *child)
+static ScanState *
+scan_below(PlanState *child)
 {
-	switch (nodeTag(child))
-	{
-		case T_SeqScanState:
-		case T_SampleScanState:
-		case T_IndexScanState:
-		case T_IndexOnlyScanState:
-		case T_BitmapHeapScanState:
-		case T_TidScanState:
-		case T_TidRangeScanState:
-			return ((ScanState *) child)->ss_currentRelation;
-		default:
-			return NULL;
-	}
+	while (child != NULL)
+		switch (nodeTag(child))
+		{
+			case T_SeqScanState:
+			case T_SampleScanState:
+			case T_IndexScanState:
+			case T_IndexOnlyScanState:
+			case T_BitmapHeapScanState:
+			case T_TidScanState:
+			case T_TidRangeScanState:
+				return (ScanState *) child;
+			case T_CustomScanState:
+				return ((CustomScanState *) child)->methods == &exec_methods ?
+					(ScanState *) child : NULL;
+			case T_ResultState:
+			case T_LimitState:
+				child = outerPlanState(child);
+				break;
+			case T_SubqueryScanState:
+				child = ((SubqueryScanState *) child)->subplan;
+				break;
+			default:
+				return NULL;
+		}
+	return NULL;
 }
 
-/* Where the row is that the child has just returned. */
+/* Where the row is that the scan has just returned. */
 static ItemPointerData
-child_tid(PlanState *child)
+scan_tid(ScanState *scan)
 {
-	IndexScanDesc index_scan = IsA(child, IndexOnlyScanState) ?
-		((IndexOnlyScanState *) child)->ioss_ScanDesc : NULL;
+	IndexScanDesc index_scan = IsA(scan, IndexOnlyScanState) ?
+		((IndexOnlyScanState *) scan)->ioss_ScanDesc : NULL;
 
-	return index_scan != NULL ? index_scan->xs_heaptid :
-		((ScanState *) child)->ss_ScanTupleSlot->tts_tid;
+	return index_scan != NULL ? index_scan->xs_heaptid : scan->ss_ScanTupleSlot->tts_tid;
 }
 
 static void
@@ -173,6 +191,7 @@ restart(BatchScanState *state)
 	state->next_row = 0;
 	state->next_size = list_nth_int(limits, BITNET_BATCH_FIRST);
 	state->rows_left = wanted > 0 ? wanted : -1;
+	state->begun = false;
 	state->child_done = false;
 }
 
@@ -219,12 +238,24 @@ begin_batch_scan(CustomScanState *node, EState *estate, int eflags)
 												ALLOCSET_DEFAULT_SIZES);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	node->ss.ss_currentRelation = scanned_table(outerPlanState(node));
-	if (node->ss.ss_currentRelation != NULL)
+
+	/*
+	 * The node poses as a scan of the table, whose rows have their places in it:
+	 * UPDATE ... WHERE CURRENT OF a cursor looks for that.
+	 */
+	state->scan = scan_below(outerPlanState(node));
+	if (state->scan != NULL && state->scan->ss_currentRelation != NULL)
+	{
+		node->ss.ss_currentRelation = state->scan->ss_currentRelation;
 		state->tids = palloc(sizeof(ItemPointerData) * BITNET_BATCH_MOST);
+	}
 	state->values = palloc(sizeof(Datum) * BITNET_BATCH_MOST * state->n_columns);
 	state->nulls = palloc(sizeof(bool) * BITNET_BATCH_MOST * state->n_columns);
 	restart(state);
+
+	/* A sort that would give just as many is told so, which the LIMIT does not do across this node */
+	if (state->rows_left >= 0)
+		ExecSetTupleBound(state->rows_left, outerPlanState(node));
 }
 
 /* Bytes that a value will come to need when it is used. */
@@ -263,7 +294,7 @@ store_row(BatchScanState *state, TupleTableSlot *child)
 	}
 	MemoryContextSwitchTo(old);
 	if (state->tids != NULL)
-		state->tids[state->n_rows] = child_tid(outerPlanState(state));
+		state->tids[state->n_rows] = scan_tid(state->scan);
 	state->n_rows++;
 	return size;
 }
@@ -514,11 +545,15 @@ static bool
 next_batch(BatchScanState *state)
 {
 	int64		size = 0;
-	int			most = state->next_size;
+	int			most;
 
 	state->n_rows = 0;
 	state->next_row = 0;
 	MemoryContextReset(state->rows_context);
+	if (!state->begun && rows_asked > 0)
+		state->next_size = 1;
+	state->begun = true;
+	most = state->next_size;
 	if (state->rows_left >= 0)
 	{
 		/* Whoever asks for more than was said gets it, a row at a time */
@@ -651,3 +686,35 @@ const CustomScanMethods bitnet_batch_scan_methods = {
 	.CustomName = "BitNet Batch",
 	.CreateCustomScanState = create_batch_scan_state
 };
+
+/*
+ * A function may run a statement for its first row alone, which no plan tells:
+ * then batches begin with one row.
+ */
+static void
+run_counted(COMPAT_RUN_PARAMETERS)
+{
+	uint64		outer = rows_asked;
+
+	rows_asked = count;
+	PG_TRY();
+	{
+		if (previous_run_hook)
+			previous_run_hook(COMPAT_RUN_ARGUMENTS);
+		else
+			standard_ExecutorRun(COMPAT_RUN_ARGUMENTS);
+	}
+	PG_FINALLY();
+	{
+		rows_asked = outer;
+	}
+	PG_END_TRY();
+}
+
+void
+BitnetInitBatchNode(void)
+{
+	RegisterCustomScanMethods(&bitnet_batch_scan_methods);
+	previous_run_hook = ExecutorRun_hook;
+	ExecutorRun_hook = run_counted;
+}

@@ -44,6 +44,9 @@ typedef enum BitnetBatchLimits
 /* Most rows of a batch. */
 #define BITNET_BATCH_MOST 256
 
+/* Makes the node known; watches how many rows statements are run for. */
+extern void BitnetInitBatchNode(void);
+
 /* Settings (bitnet.c) */
 extern bool bitnet_enable_batch_scan;
 

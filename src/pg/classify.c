@@ -26,6 +26,12 @@
 PG_FUNCTION_INFO_V1(bitnet_classify);
 PG_FUNCTION_INFO_V1(bitnet_classify_scores);
 
+/*
+ * Labels of texts that are scored in one run, each of which has a copy of the
+ * prompt: enough for 256 rows with four labels.
+ */
+#define LABELS_AT_ONCE 1024
+
 /* For qsort(): by length, then by bytes. */
 static int
 compare_labels(const void *a, const void *b)
@@ -157,10 +163,11 @@ void
 BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
 			   const BitnetText *inputs, int n, double *logprobs)
 {
-	BitnetRun  *run = BitnetBeginRun(model, "bitnet_classify");
 	BitnetTokens *labels = palloc(sizeof(BitnetTokens) * args->n_labels);
+	int			at_once = Max(1, LABELS_AT_ONCE / args->n_labels);
 	int32		longest = 0;
 	int64		n_bytes = 0;
+	int			first;
 	int			i;
 
 	for (i = 0; i < args->n_labels; i++)
@@ -171,13 +178,20 @@ BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
 		labels[i] = BitnetEncode(model->model.vocab, args->labels[i], false);
 		longest = Max(longest, labels[i].n + 1);
 	}
-	for (i = 0; i < n; i++)
-		add_label_requests(run, args, inputs[i], labels, longest);
-	run->n_texts = n;
-	BitnetRunRequests(run);
-	for (i = 0; i < run->n_requests; i++)
-		logprobs[i] = run->requests[i].logprob;
-	BitnetEndRun(run);
+	for (first = 0; first < n; first += at_once)
+	{
+		BitnetRun  *run = BitnetBeginRun(model, "bitnet_classify");
+
+		run->n_texts = Min(at_once, n - first);
+		run->n_texts_before = first;
+		run->n_texts_all = n;
+		for (i = first; i < first + run->n_texts; i++)
+			add_label_requests(run, args, inputs[i], labels, longest);
+		BitnetRunRequests(run);
+		for (i = 0; i < run->n_requests; i++)
+			*logprobs++ = run->requests[i].logprob;
+		BitnetEndRun(run);
+	}
 }
 
 int

@@ -106,6 +106,15 @@ compat_function_aclcheck(Oid function, Oid role)
 #endif
 }
 
+/* What an ExecutorRun_hook is given; its names are those here. */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
+#define COMPAT_RUN_ARGUMENTS query, direction, count
+#else
+#define COMPAT_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count, bool once
+#define COMPAT_RUN_ARGUMENTS query, direction, count, once
+#endif
+
 /* The setting of that name, or what stands in for it; NULL if there is none. */
 static inline struct config_generic *
 compat_find_setting(const char *name)

@@ -503,6 +503,9 @@ bitnet_summarize_agg_transfn(PG_FUNCTION_ARGS)
 		all.data = state->input.data;
 		all.length = state->input.len;
 		condensed = BitnetCondense(BitnetGetModel(fcinfo->flinfo, NULL), &args, all);
+
+		/* As the database can have it: it may come back as the text of a column */
+		condensed = BitnetTextFromDatum(PointerGetDatum(BitnetTextToServer(condensed.data, condensed.length)));
 		resetStringInfo(&state->input);
 		appendBinaryStringInfo(&state->input, condensed.data, (int) condensed.length);
 	}

@@ -308,6 +308,9 @@ bitnet_trigger(PG_FUNCTION_ARGS)
 		value = heap_getattr(row, source_number, desc, &isnull);
 	}
 
+	/* As a cast to text does it */
+	if (!isnull && getBaseType(source->atttypid) == BPCHAROID)
+		value = DirectFunctionCall1(rtrim1, value);
 	if (!isnull)
 		result = compute(fcinfo->flinfo, rel, target, family, &args,
 						 BitnetTextFromDatum(value), &result_null);

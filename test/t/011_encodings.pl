@@ -87,6 +87,12 @@ isnt($utf8, $expected, 'of which there are some');
 is( $node->safe_psql('db_latin1', "SELECT bitnet_detokenize('" . $node->safe_psql('postgres', 'SELECT bitnet_tokenize(' . literal("a\x{2003}b\x{3000}\x{65e5}c") . ')') . "')"),
 	'a b ?c', 'a space that is missing is another space');
 
+# An aggregate that condenses on its way gives the same in the plan of many groups
+my $groups = "SELECT string_agg(s, ';' ORDER BY k) FROM (SELECT i % 2 AS k, bitnet_summarize_agg(repeat('text ' || i || ' ', 300)) AS s FROM generate_series(1, 40) i GROUP BY 1) g";
+is( $node->safe_psql('db_latin1', "SELECT bitnet_version(); $groups"),
+	"0.1.0\n" . $node->safe_psql('db_latin1', "SELECT bitnet_version(); SET bitnet.enable_batch_scan = off; $groups") =~ s/^.*\n//r,
+	'summaries of groups are the same with the batch scan');
+
 # Long texts are converted by pieces, between characters of two and three bytes
 my $long = "'x' || repeat(" . literal($texts{EUC_JP}) . ', 70000)';
 my $n_long = $node->safe_psql('postgres', "SELECT bitnet_count_tokens($long)");
