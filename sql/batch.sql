@@ -83,12 +83,22 @@ EXPLAIN (COSTS OFF) SELECT coalesce(answer, bitnet_generate(body, 4)) FROM docs;
 EXPLAIN (COSTS OFF) SELECT id < 3 AND bitnet_generate(body, 4) <> '' FROM docs;
 EXPLAIN (COSTS OFF) SELECT random(), bitnet_generate(body, 4) FROM docs;
 -- But the usual defaults of columns do not matter
-CREATE TABLE numbered (id int GENERATED ALWAYS AS IDENTITY, key uuid DEFAULT gen_random_uuid(), at timestamptz DEFAULT clock_timestamp(),
-	n serial, body text, answer text);
-EXPLAIN (COSTS OFF) INSERT INTO numbered (body, answer) SELECT body, bitnet_generate(body, 4) FROM docs;
-INSERT INTO numbered (body, answer) SELECT body, bitnet_generate(body, 4) FROM docs ORDER BY id LIMIT 20;
-SELECT count(DISTINCT key), min(id), max(id), min(n), max(n), bool_and(answer IS NOT DISTINCT FROM bitnet_generate(body, 4)) AS same FROM numbered;
+CREATE TABLE numbered (id int GENERATED ALWAYS AS IDENTITY, key uuid DEFAULT gen_random_uuid(), other uuid DEFAULT gen_random_uuid(),
+	at timestamptz DEFAULT clock_timestamp(), n serial, seen int, body text, answer text);
+CREATE FUNCTION note_number() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.seen := currval('numbered_n_seq');
+	RETURN NEW;
+END $$;
+CREATE TRIGGER note BEFORE INSERT ON numbered FOR EACH ROW EXECUTE FUNCTION note_number();
+EXPLAIN (COSTS OFF) INSERT INTO numbered (body, answer) SELECT body, bitnet_generate(body, 4) FROM docs WHERE id <= 20;
+INSERT INTO numbered (body, answer) SELECT body, bitnet_generate(body, 4) FROM docs WHERE id <= 20;
+SELECT count(DISTINCT key), bool_and(key <> other) AS differ, min(id), max(id), min(n), max(n), bool_and(seen = n) AS in_turn,
+	bool_and(answer IS NOT DISTINCT FROM bitnet_generate(body, 4)) AS same FROM numbered;
+EXPLAIN (COSTS OFF) SELECT nextval('numbered_n_seq'), bitnet_generate(body, 4), nextval('numbered_n_seq') FROM docs;
+EXPLAIN (COSTS OFF) SELECT bitnet_generate(nextval('numbered_n_seq')::text, 4) FROM docs;
 DROP TABLE numbered;
+DROP FUNCTION note_number;
 EXPLAIN (COSTS OFF) SELECT id, bitnet_count_tokens(body), length(body) FROM docs;
 EXPLAIN (COSTS OFF) SELECT unnest(ARRAY[bitnet_generate(body, 4)]) FROM docs;
 
@@ -299,6 +309,9 @@ BEGIN
 		n := n + 1;
 	END LOOP;
 	RAISE NOTICE 'FOR: % rows', n;
+	PERFORM setval('seen', 1, false);
+	SELECT count(a) INTO n FROM (SELECT bitnet_generate(body, 1) AS a FROM docs WHERE see() LIMIT 20) s;
+	RAISE NOTICE 'of LIMIT: % rows', rows_seen();
 END $$;
 SELECT setval('seen', 1, false);
 

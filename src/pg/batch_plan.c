@@ -36,6 +36,7 @@
 /* What the nodes above one do with its rows */
 #define STOPS_EARLY		1		/* may not want all of them */
 #define MARKS			2		/* goes back to a place in them */
+#define READ_TO_END		4		/* wants them all, however many are wanted of it */
 
 typedef struct Rewrite
 {
@@ -118,6 +119,9 @@ contains_minded(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
+	/* calls that look the same are made once, so their arguments must be, too */
+	if (is_call(node) && contain_volatile_functions(node))
+		return true;
 	return check_functions_in_node(node, is_minded, NULL) ||
 		expression_tree_walker(node, contains_minded, context);
 }
@@ -157,6 +161,7 @@ row_column(int number, Node *node)
 static Node *
 child_column(Split *split, Node *node)
 {
+	bool		is_volatile = contain_volatile_functions(node);
 	ListCell   *lc;
 	int			number = 0;
 	Var		   *below;
@@ -169,7 +174,7 @@ child_column(Split *split, Node *node)
 		TargetEntry *tle = lfirst(lc);
 		ListCell   *source;
 
-		if (!equal(tle->expr, node))
+		if (is_volatile || !equal(tle->expr, node))
 			continue;
 		foreach(source, split->sources)
 		{
@@ -354,7 +359,12 @@ take_out(Node *node, Split *split)
 		(IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN))
 		return copyObject(node);
 	if (!contains_call(node, NULL))
+	{
+		/* each time that it is written, and when its row is given up */
+		if (contain_volatile_functions(node) && !contains_subplan(node, NULL))
+			return keep(node, split);
 		return child_column(split, node);
+	}
 	if (is_call(node))
 		return call_column(split,
 						   (FuncExpr *) expression_tree_mutator(node, take_out, split));
@@ -581,7 +591,8 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	scan->custom_scan_tlist = split.row;
 	scan->custom_exprs = split.calls;
 	scan->custom_private = list_make4(split.sources,
-									  list_make2_int(first, (int) Min(wanted, PG_INT32_MAX)),
+									  list_make3_int(first, (int) Min(wanted, PG_INT32_MAX),
+													 (flags & READ_TO_END) != 0),
 									  split.replaced,
 									  makeString(pstrdup(BitnetLayout())));
 	scan->scan.plan.targetlist = tlist;
@@ -641,8 +652,8 @@ rewrite_list(List *plans, int flags, Rewrite *rewrite)
 static Plan *
 rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
-	int			outer_flags = flags & STOPS_EARLY;
-	int			inner_flags = flags & STOPS_EARLY;
+	int			outer_flags = flags & (STOPS_EARLY | READ_TO_END);
+	int			inner_flags = flags & (STOPS_EARLY | READ_TO_END);
 	int64		outer_wanted = 0;
 
 	if (plan == NULL)
@@ -676,29 +687,31 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 			break;
 		case T_Sort:
 		case T_Hash:
+			outer_flags = READ_TO_END;
+			break;
 		case T_ModifyTable:
-			outer_flags = 0;
+			outer_flags = ((ModifyTable *) plan)->returningLists == NIL ? READ_TO_END : 0;
 			break;
 		case T_Agg:
 			if (((Agg *) plan)->aggstrategy == AGG_PLAIN ||
 				((Agg *) plan)->aggstrategy == AGG_HASHED)
-				outer_flags = 0;
+				outer_flags = READ_TO_END;
 			break;
 		case T_NestLoop:
 			if (((Join *) plan)->inner_unique || ((Join *) plan)->jointype == JOIN_SEMI ||
 				((Join *) plan)->jointype == JOIN_ANTI)
-				inner_flags |= STOPS_EARLY;
+				inner_flags = STOPS_EARLY;
 			break;
 		case T_MergeJoin:
-			outer_flags |= STOPS_EARLY;
-			inner_flags |= STOPS_EARLY | MARKS;
+			outer_flags = STOPS_EARLY;
+			inner_flags = STOPS_EARLY | MARKS;
 			break;
 		case T_Memoize:
-			outer_flags |= STOPS_EARLY;
+			outer_flags = STOPS_EARLY;
 			break;
 		case T_WindowAgg:
 			if (((WindowAgg *) plan)->runCondition != NIL)
-				outer_flags |= STOPS_EARLY;
+				outer_flags = STOPS_EARLY;
 			break;
 		default:
 			break;

@@ -544,14 +544,16 @@ compute_batch(BatchScanState *state)
 static bool
 next_batch(BatchScanState *state)
 {
+	List	   *limits = lsecond(((CustomScan *) state->css.ss.ps.plan)->custom_private);
+	bool		to_end = list_nth_int(limits, BITNET_BATCH_TO_END) != 0;
 	int64		size = 0;
 	int			most;
 
 	state->n_rows = 0;
 	state->next_row = 0;
 	MemoryContextReset(state->rows_context);
-	if (!state->begun && rows_asked > 0)
-		state->next_size = 1;
+	if (!state->begun && rows_asked > 0 && !to_end)
+		state->next_size = (int) Min((uint64) state->next_size, rows_asked);
 	state->begun = true;
 	most = state->next_size;
 	if (state->rows_left >= 0)
@@ -688,8 +690,8 @@ const CustomScanMethods bitnet_batch_scan_methods = {
 };
 
 /*
- * A function may run a statement for its first row alone, which no plan tells:
- * then batches begin with one row.
+ * A function may run a statement for its first rows alone, which no plan tells:
+ * then the first batch has no more.
  */
 static void
 run_counted(COMPAT_RUN_PARAMETERS)

@@ -38,7 +38,8 @@ extern const CustomScanMethods bitnet_batch_scan_methods;
 typedef enum BitnetBatchLimits
 {
 	BITNET_BATCH_FIRST,			/* rows in the first batch */
-	BITNET_BATCH_ROWS			/* rows in all; 0: as many as there are */
+	BITNET_BATCH_ROWS,			/* rows in all; 0: as many as there are */
+	BITNET_BATCH_TO_END			/* all are read, however many the statement is run for? */
 } BitnetBatchLimits;
 
 /* Most rows of a batch. */

@@ -183,8 +183,6 @@ BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
 		BitnetRun  *run = BitnetBeginRun(model, "bitnet_classify");
 
 		run->n_texts = Min(at_once, n - first);
-		run->n_texts_before = first;
-		run->n_texts_all = n;
 		for (i = first; i < first + run->n_texts; i++)
 			add_label_requests(run, args, inputs[i], labels, longest);
 		BitnetRunRequests(run);
