@@ -103,6 +103,7 @@ EXPLAIN (COSTS OFF) SELECT id, bitnet_count_tokens(body), length(body) FROM docs
 EXPLAIN (COSTS OFF) SELECT unnest(ARRAY[bitnet_generate(body, 4)]) FROM docs;
 
 -- Every function
+SELECT * FROM compare('SELECT id, bitnet_logprob(body, ''context ''), bitnet_logprob(body, nullif(kind, 1)::text), bitnet_logprob('''', body) FROM docs');
 SELECT * FROM compare('SELECT id, bitnet_generate(body, 6) FROM docs');
 SELECT * FROM compare('SELECT id, bitnet_generate(body, 6, 1.0, id, ARRAY[chr(97 + kind)]) FROM docs');
 SELECT * FROM compare('SELECT id, bitnet_generate(body, 6, options => ''{"raw": true}'') FROM docs');

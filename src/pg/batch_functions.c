@@ -42,7 +42,8 @@ static const BitnetBatchFunction batch_functions[] = {
 	{"bitnet_summarize", bitnet_summarize, BitnetSummarizeRows, 1},
 	{"bitnet_classify", bitnet_classify, BitnetClassifyRows, 1},
 	{"bitnet_embed", bitnet_embed, BitnetEmbedRows, 1},
-	{"bitnet_similarity", bitnet_similarity, BitnetSimilarityRows, 2}
+	{"bitnet_similarity", bitnet_similarity, BitnetSimilarityRows, 2},
+	{"bitnet_logprob", bitnet_logprob, BitnetLogprobRows, 2}
 };
 
 static CachedFunction function_cache[CACHE_SIZE];

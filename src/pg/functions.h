@@ -63,8 +63,9 @@ extern ArrayType *BitnetVectorArray(const float *vector, int dimensions);
 
 /*
  * The SQL functions over n rows in one batch.  fcinfo has the arguments that
- * all rows have in common.  The first of the function, the content, or the
- * first two of bitnet_similarity, are in contents, one row after the other.
+ * all rows have in common.  The first of the function, the content, or the first
+ * two of bitnet_similarity and bitnet_logprob, are in contents, one row after the
+ * other.
  * Results are what the function returns for each row, in the current memory
  * context.
  */
@@ -83,6 +84,8 @@ extern void BitnetEmbedRows(FunctionCallInfo fcinfo, const NullableDatum *conten
 							NullableDatum *results, int n);
 extern void BitnetSimilarityRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
 								 NullableDatum *results, int n);
+extern void BitnetLogprobRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+							  NullableDatum *results, int n);
 
 /* The same for the row in fcinfo alone, as the SQL function. */
 static inline Datum
@@ -104,5 +107,6 @@ extern PGDLLEXPORT Datum bitnet_summarize_collect_finalfn(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_classify(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_embed(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum bitnet_similarity(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum bitnet_logprob(PG_FUNCTION_ARGS);
 
 #endif							/* BITNET_FUNCTIONS_H */

@@ -197,30 +197,19 @@ bitnet_next_tokens(PG_FUNCTION_ARGS)
  * log P(continuation | context) as evaluation harnesses define it: white space
  * at the end of the context belongs to the continuation, both are divided into
  * tokens as one text, and what follows the context's number of tokens counts.
+ * Adds the request, if any does; returns its number, or -1.
  */
-Datum
-bitnet_logprob(PG_FUNCTION_ARGS)
+static int
+add_score(BitnetRun *run, BitnetText context, BitnetText continuation)
 {
-	const BitnetModel *model;
-	BitnetText	continuation;
-	BitnetText	context = {"", 0};
+	const BitnetModel *model = run->model;
 	BitnetText	all;
 	StringInfoData joined;
 	BitnetTokens head;
 	BitnetTokens tokens;
-	BitnetRun  *run;
 	bn_request	request = {0};
-	double		logprob = 0;
-
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	continuation = BitnetTextFromDatum(PG_GETARG_DATUM(0));
-	if (!PG_ARGISNULL(1))
-		context = BitnetTextFromDatum(PG_GETARG_DATUM(1));
-	model = model_of_arg(fcinfo, 2);
 
 	BitnetCheckBytes(model, 1, (int64) context.length + continuation.length);
-	run = BitnetBeginRun(model, "bitnet_logprob");
 	initStringInfo(&joined);
 	appendBinaryStringInfo(&joined, context.data, (int) context.length);
 	appendBinaryStringInfo(&joined, continuation.data, (int) continuation.length);
@@ -239,18 +228,59 @@ bitnet_logprob(PG_FUNCTION_ARGS)
 		tokens.ids[0] = head.ids[0];
 		tokens.n++;
 	}
+	if (tokens.n <= head.n)
+		return -1;
 
-	if (tokens.n > head.n)
+	BitnetCheckLength(model, tokens.n, 0);
+	request.kind = BN_REQUEST_SCORE;
+	request.tokens = tokens.ids;
+	request.n_tokens = tokens.n;
+	request.n_context = head.n;
+	return BitnetAddRequest(run, &request);
+}
+
+/* contents: continuation and context */
+void
+BitnetLogprobRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
+				  NullableDatum *results, int n)
+{
+	double	   *logprobs = palloc0(sizeof(double) * n);
+	int		   *numbers = palloc(sizeof(int) * n);
+	BitnetRun  *run = NULL;
+	int			i;
+
+	for (i = 0; i < n; i++)
 	{
-		BitnetCheckLength(model, tokens.n, 0);
-		request.kind = BN_REQUEST_SCORE;
-		request.tokens = tokens.ids;
-		request.n_tokens = tokens.n;
-		request.n_context = head.n;
-		BitnetAddRequest(run, &request);
-		BitnetRunRequests(run);
-		logprob = run->requests[0].logprob;
+		BitnetText	context = {"", 0};
+
+		results[i].value = (Datum) 0;
+		results[i].isnull = contents[2 * i].isnull;
+		numbers[i] = -1;
+		if (results[i].isnull)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		if (run == NULL)
+			run = BitnetBeginRun(model_of_arg(fcinfo, 2), "bitnet_logprob");
+		if (!contents[2 * i + 1].isnull)
+			context = BitnetTextFromDatum(contents[2 * i + 1].value);
+		numbers[i] = add_score(run, context, BitnetTextFromDatum(contents[2 * i].value));
 	}
+	if (run == NULL)
+		return;
+
+	if (run->n_requests > 0)
+		BitnetRunRequests(run);
+	for (i = 0; i < n; i++)
+		if (numbers[i] >= 0)
+			logprobs[i] = run->requests[numbers[i]].logprob;
 	BitnetEndRun(run);
-	PG_RETURN_FLOAT8(logprob);
+	for (i = 0; i < n; i++)
+		if (!results[i].isnull)
+			results[i].value = Float8GetDatum(logprobs[i]);
+}
+
+Datum
+bitnet_logprob(PG_FUNCTION_ARGS)
+{
+	return BitnetOneRow(fcinfo, BitnetLogprobRows);
 }
