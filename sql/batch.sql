@@ -97,6 +97,7 @@ SELECT count(DISTINCT key), bool_and(key <> other) AS differ, min(id), max(id), 
 	bool_and(answer IS NOT DISTINCT FROM bitnet_generate(body, 4)) AS same FROM numbered;
 EXPLAIN (COSTS OFF) SELECT nextval('numbered_n_seq'), bitnet_generate(body, 4), nextval('numbered_n_seq') FROM docs;
 EXPLAIN (COSTS OFF) SELECT bitnet_generate(nextval('numbered_n_seq')::text, 4) FROM docs;
+SELECT nodes FROM compare('SELECT bitnet_generate(body, 4), nextval(''numbered_n_seq'') + (SELECT max(id) FROM samples) FROM docs');
 DROP TABLE numbered;
 DROP FUNCTION note_number;
 EXPLAIN (COSTS OFF) SELECT id, bitnet_count_tokens(body), length(body) FROM docs;

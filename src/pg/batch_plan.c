@@ -161,7 +161,6 @@ row_column(int number, Node *node)
 static Node *
 child_column(Split *split, Node *node)
 {
-	bool		is_volatile = contain_volatile_functions(node);
 	ListCell   *lc;
 	int			number = 0;
 	Var		   *below;
@@ -174,7 +173,7 @@ child_column(Split *split, Node *node)
 		TargetEntry *tle = lfirst(lc);
 		ListCell   *source;
 
-		if (is_volatile || !equal(tle->expr, node))
+		if (!equal(tle->expr, node))
 			continue;
 		foreach(source, split->sources)
 		{
@@ -577,7 +576,9 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		split = (Split) {0};
 		tlist = split_tlist(plan->targetlist, &split);
 	}
-	if (split.calls == NIL || split.too_wide)
+	/* what is volatile could not all be kept above the node */
+	if (split.calls == NIL || split.too_wide ||
+		contain_volatile_functions((Node *) split.child_tlist))
 		return plan;
 	rewrite->siblings = list_concat_unique_oid(rewrite->siblings, split.siblings);
 
