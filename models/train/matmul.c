@@ -148,16 +148,16 @@ dot_fours(__m512i sum, __m512i bytes, __m512i integers)
 	return sum;
 }
 
-/* c[8][32] = factor[row] * (a * b - sum[row]) over "fours" groups of four; a has rows of a_row groups */
+/*
+ * sum[8][2 * 16] += a * b over "fours" groups of four.  Group p of row m of a is at
+ * a[m * a_row + p * a_four]; b is one panel, which has the unsigned bytes, or a has.
+ */
 static inline __attribute__((always_inline)) void
-ternary_tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, const uint8_t *b, int fours,
-			 const int32_t *sum, const float *factor)
+add_fours(__m512i sum[TILE_M][2], const uint32_t *a, size_t a_row, size_t a_four, const uint8_t *b, int fours,
+		  const bool b_unsigned)
 {
 	const __m512i *panel = (const __m512i *) b;
-	__m512i		dot[TILE_M][2];
 
-	for (int m = 0; m < TILE_M; m++)
-		dot[m][0] = dot[m][1] = _mm512_set1_epi32(-sum[m]);
 	for (int p = 0; p < fours; p++)
 	{
 		__m512i		b0 = _mm512_load_si512(panel + 2 * p);
@@ -166,12 +166,24 @@ ternary_tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, const uint8_
 #pragma GCC unroll 8
 		for (int m = 0; m < TILE_M; m++)
 		{
-			__m512i		v = _mm512_set1_epi32((int) a[m * a_row + p]);
+			__m512i		v = _mm512_set1_epi32((int) a[m * a_row + p * a_four]);
 
-			dot[m][0] = dot_fours(dot[m][0], b0, v);
-			dot[m][1] = dot_fours(dot[m][1], b1, v);
+			sum[m][0] = b_unsigned ? dot_fours(sum[m][0], b0, v) : dot_fours(sum[m][0], v, b0);
+			sum[m][1] = b_unsigned ? dot_fours(sum[m][1], b1, v) : dot_fours(sum[m][1], v, b1);
 		}
 	}
+}
+
+/* c[8][32] = factor[row] * (a * b - sum[row]) over "fours" groups of four; a has rows of a_row groups */
+static inline __attribute__((always_inline)) void
+ternary_tile(float *c, size_t ldc, const uint32_t *a, size_t a_row, const uint8_t *b, int fours,
+			 const int32_t *sum, const float *factor)
+{
+	__m512i		dot[TILE_M][2];
+
+	for (int m = 0; m < TILE_M; m++)
+		dot[m][0] = dot[m][1] = _mm512_set1_epi32(-sum[m]);
+	add_fours(dot, a, a_row, 1, b, fours, true);
 	for (int m = 0; m < TILE_M; m++)
 		for (int half = 0; half < 2; half++)
 			_mm512_storeu_ps(c + m * ldc + half * 16,
@@ -302,26 +314,12 @@ make_byte_panels(uint8_t *restrict to, const mm_t *restrict x, int sum, int colu
 static inline __attribute__((always_inline)) void
 byte_tile(float *c, size_t ldc, const uint32_t *a, const uint8_t *b, int fours, const __m512i *start, const float *factor)
 {
-	const __m512i *panel = (const __m512i *) b;
 	__m512i		sum[TILE_M][2];
 
 	for (int m = 0; m < TILE_M; m++)
 		for (int half = 0; half < 2; half++)
 			sum[m][half] = start[half];
-	for (int p = 0; p < fours; p++)
-	{
-		__m512i		b0 = _mm512_load_si512(panel + 2 * p);
-		__m512i		b1 = _mm512_load_si512(panel + 2 * p + 1);
-
-#pragma GCC unroll 8
-		for (int m = 0; m < TILE_M; m++)
-		{
-			__m512i		v = _mm512_set1_epi32((int) a[p * TILE_M + m]);
-
-			sum[m][0] = dot_fours(sum[m][0], v, b0);
-			sum[m][1] = dot_fours(sum[m][1], v, b1);
-		}
-	}
+	add_fours(sum, a, 1, TILE_M, b, fours, false);
 	for (int m = 0; m < TILE_M; m++)
 		for (int half = 0; half < 2; half++)
 		{

@@ -85,6 +85,23 @@ sub end_of
 	return $output;
 }
 
+# The engine begins with the query of a session that stands still from then on.
+# Returns its backend and how many steps there were before.
+sub start_for_still
+{
+	my ($session, $query) = @_;
+	my $caller = backend_pid($session);
+	my $engine = engine('pid');
+
+	kill 'STOP', $engine;
+	start_query($session, $query);
+	ok(wait_until(sub { query("SELECT count(*) FROM bitnet_activity WHERE pid = $caller") eq '1' }), 'a call waits');
+	kill 'STOP', $caller;
+	my $steps = engine('steps');
+	kill 'CONT', $engine;
+	return ($caller, $steps);
+}
+
 sub new_session
 {
 	return $node->background_psql('postgres', on_error_stop => 0);
@@ -200,16 +217,10 @@ is(query(long_answer(1, 120)), $answers[0], 'and the next call starts it again')
 	my $stop = query('SET bitnet.shared_engine = off; SELECT encode(convert_to(substr(' . sprintf($call, 60) . "), 20, 4), 'UTF8'), 'hex')");
 	my $query = 'SELECT md5(' . sprintf($call, 1000) . ", stop => ARRAY[convert_from('\\x$stop', 'UTF8')]))";
 	my $right = query("SET bitnet.shared_engine = off; $query");
-	my $caller = backend_pid($sessions[0]);
 
-	$pid = engine('pid');
 	query("SELECT bitnet_stats_reset('slow')");
-	kill 'STOP', $pid;
-	start_query($sessions[0], $query);
-	ok(wait_until(sub { query("SELECT count(*) FROM bitnet_activity WHERE pid = $caller") eq '1' }), 'a call waits');
-	kill 'STOP', $caller;
-	my $steps = engine('steps');
-	kill 'CONT', $pid;
+	$pid = engine('pid');
+	my ($caller, $steps) = start_for_still($sessions[0], $query);
 	ok(engine_is("steps > $steps + 60"), 'the engine is behind a stop string');
 	kill 'STOP', $pid;
 	kill 'CONT', $caller;
@@ -226,15 +237,8 @@ is(query(long_answer(1, 120)), $answers[0], 'and the next call starts it again')
 {
 	my $query = "SELECT md5(bitnet_generate('session 6', 60, temperature => 1, seed => 6, $raw, stop => ARRAY['no such words']))";
 	my $right = query("SET bitnet.shared_engine = off; $query");
-	my $caller = backend_pid($sessions[0]);
+	my ($caller, $steps) = start_for_still($sessions[0], $query);
 
-	$pid = engine('pid');
-	kill 'STOP', $pid;
-	start_query($sessions[0], $query);
-	ok(wait_until(sub { query("SELECT count(*) FROM bitnet_activity WHERE pid = $caller") eq '1' }), 'a call waits');
-	kill 'STOP', $caller;
-	my $steps = engine('steps');
-	kill 'CONT', $pid;
 	ok(engine_is("steps > $steps + 50 AND sessions = 0"), 'it is computed');
 	$steps = engine('steps');
 	start_query($sessions[1], long_answer(2, 120));
