@@ -15,7 +15,6 @@ from ontology import PASSAGES, THESAURUS, TOPICS, WANTS, WORDS, add_later
 TEXTS = [(texts.support_text, 30), (texts.review_text, 14), (texts.ops_text, 14), (texts.log_text, 6),
          (texts.news_text, 12), (texts.office_text, 14), (texts.meeting_text, 10)]
 WORD_TABLE = {k: v[0] for k, v in WORDS.items()}
-ASPECT_TABLE = {k: v[0] for k, v in opinions.ASPECTS.items()}
 # What a section of ontology/later.txt may add to, by kind and name
 LISTS = {
     "TOPIC": {t.name: t.labels for t in TOPICS.values()},
@@ -23,7 +22,7 @@ LISTS = {
     "INTENT": tasks.INTENTS,
     "KIND": names.KIND_LABELS,
     "CATEGORY": opinions.CATEGORY_LABELS,
-    "ASPECT": ASPECT_TABLE,
+    "ASPECT": tasks.ASPECT_LABELS,
     "ISSUE": {"%s/%d" % (t.name, i): issue.wordings for t in TOPICS.values() for i, issue in enumerate(t.issues)},
     "WANT": {name: want.wordings for name, want in WANTS.items()},
     "USE": {"review": opinions.USES},

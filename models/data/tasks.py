@@ -85,6 +85,7 @@ def both_ways(pairs):
 
 CLOSE = both_ways(CLOSE_TOPICS)
 CLOSE_OPINIONS = both_ways(CLOSE_CATEGORIES + CLOSE_ASPECTS)
+ASPECT_LABELS = {k: v[0] for k, v in ASPECTS.items()}
 
 
 def style(labels, rng):
@@ -208,7 +209,7 @@ def category_labels(rec, rng, split):
 
 
 def aspect_labels(rec, rng, split):
-    return table_labels(rec.aspect, {k: v[0] for k, v in ASPECTS.items()}, rng, split, CLOSE_OPINIONS)
+    return table_labels(rec.aspect, ASPECT_LABELS, rng, split, CLOSE_OPINIONS)
 
 
 def mood_labels(rng, split, three):

@@ -310,9 +310,9 @@ make_byte_panels(uint8_t *restrict to, const mm_t *restrict x, int sum, int colu
 		}
 }
 
-/* c[8][32] += (a * b + start) / factor over "fours" groups of four of one panel each */
+/* c[8][32] += step[row] * (a * b + start) over "fours" groups of four of one panel each */
 static inline __attribute__((always_inline)) void
-byte_tile(float *c, size_t ldc, const uint32_t *a, const uint8_t *b, int fours, const __m512i *start, const float *factor)
+byte_tile(float *c, size_t ldc, const uint32_t *a, const uint8_t *b, int fours, const __m512i *start, const float *step)
 {
 	__m512i		sum[TILE_M][2];
 
@@ -325,7 +325,7 @@ byte_tile(float *c, size_t ldc, const uint32_t *a, const uint8_t *b, int fours, 
 		{
 			float	   *to = c + m * ldc + half * 16;
 
-			_mm512_storeu_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[m][half]), _mm512_set1_ps(1 / factor[m]),
+			_mm512_storeu_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[m][half]), _mm512_set1_ps(step[m]),
 												 _mm512_loadu_ps(to)));
 		}
 }
@@ -349,11 +349,14 @@ static void
 weight_grad_bytes(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, int in, uint8_t *scratch)
 {
 	float		factor[MAX_TERNARY];
+	float		step[MAX_TERNARY];	/* what 1 is worth */
 	uint8_t    *a = scratch;
 	uint8_t    *b = scratch + (size_t) rows * out;
 
 	for (int m = 0; m < out; m += TILE_N)
 		column_factors(factor + m, dy + m, rows, out);
+	for (int m = 0; m < out; m++)
+		step[m] = 1 / factor[m];
 	make_byte_panels(a, dy, rows, out, TILE_M, factor);
 	make_byte_panels(b, x, rows, in, TILE_N, NULL);
 	for (int k = 0; k < in; k += TILE_N)
@@ -363,7 +366,7 @@ weight_grad_bytes(real *dw, const mm_t *dy, const mm_t *x, int rows, int out, in
 		byte_start(start, b + (size_t) k * rows, rows / 4);
 		for (int m = 0; m < out; m += TILE_M)
 			byte_tile(dw + (size_t) m * in + k, in, (const uint32_t *) (a + (size_t) m * rows), b + (size_t) k * rows,
-					  rows / 4, start, factor + m);
+					  rows / 4, start, step + m);
 	}
 }
 

@@ -69,9 +69,8 @@ typedef struct BatchScanState
 	ItemPointer tids;			/* [BITNET_BATCH_MOST], if there is one */
 	int			n_rows;
 	int			next_row;
-	int			next_size;		/* rows of the next batch */
+	int			next_size;		/* rows of the next batch; 0: it is the first */
 	int64		rows_left;		/* -1: no matter */
-	bool		begun;			/* to read */
 	bool		child_done;
 	TimestampTz started;		/* with the first batch */
 
@@ -189,9 +188,8 @@ restart(BatchScanState *state)
 	MemoryContextReset(state->rows_context);
 	state->n_rows = 0;
 	state->next_row = 0;
-	state->next_size = list_nth_int(limits, BITNET_BATCH_FIRST);
+	state->next_size = 0;
 	state->rows_left = wanted > 0 ? wanted : -1;
-	state->begun = false;
 	state->child_done = false;
 }
 
@@ -540,21 +538,33 @@ compute_batch(BatchScanState *state)
 	add_counters(state, &before);
 }
 
+/*
+ * Rows of the first batch.  A function may run a statement for its first rows
+ * alone, which no plan tells: then it has no more.
+ */
+static int
+first_size(const BatchScanState *state)
+{
+	List	   *limits = lsecond(((CustomScan *) state->css.ss.ps.plan)->custom_private);
+	int			first = list_nth_int(limits, BITNET_BATCH_FIRST);
+
+	if (rows_asked > 0 && list_nth_int(limits, BITNET_BATCH_TO_END) == 0)
+		first = (int) Min((uint64) first, rows_asked);
+	return first;
+}
+
 /* Pulls rows and computes their calls; false if there are none left. */
 static bool
 next_batch(BatchScanState *state)
 {
-	List	   *limits = lsecond(((CustomScan *) state->css.ss.ps.plan)->custom_private);
-	bool		to_end = list_nth_int(limits, BITNET_BATCH_TO_END) != 0;
 	int64		size = 0;
 	int			most;
 
 	state->n_rows = 0;
 	state->next_row = 0;
 	MemoryContextReset(state->rows_context);
-	if (!state->begun && rows_asked > 0 && !to_end)
-		state->next_size = (int) Min((uint64) state->next_size, rows_asked);
-	state->begun = true;
+	if (state->next_size == 0)
+		state->next_size = first_size(state);
 	most = state->next_size;
 	if (state->rows_left >= 0)
 	{
@@ -689,10 +699,6 @@ const CustomScanMethods bitnet_batch_scan_methods = {
 	.CreateCustomScanState = create_batch_scan_state
 };
 
-/*
- * A function may run a statement for its first rows alone, which no plan tells:
- * then the first batch has no more.
- */
 static void
 run_counted(COMPAT_RUN_PARAMETERS)
 {

@@ -221,16 +221,12 @@ take_post(const BitnetPosted *post)
 	if (segment == NULL)
 		return;
 
-	/* While it is wanted, its owner has it mapped, so that this is the one */
-	if (!BitnetIsWanted(post->desk, post->ticket))
-	{
-		dsm_detach(segment);
-		return;
-	}
+	/*
+	 * While it is wanted, its owner has it mapped, so that this is the one.  What
+	 * is done lies there until its owner has seen that.
+	 */
 	channel = dsm_segment_address(segment);
-
-	/* It lies there until its owner has seen that it is done */
-	if (BitnetChannelDone(channel))
+	if (!BitnetIsWanted(post->desk, post->ticket) || BitnetChannelDone(channel))
 	{
 		dsm_detach(segment);
 		return;

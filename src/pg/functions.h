@@ -65,9 +65,8 @@ extern ArrayType *BitnetVectorArray(const float *vector, int dimensions);
  * The SQL functions over n rows in one batch.  fcinfo has the arguments that
  * all rows have in common.  The first of the function, the content, or the first
  * two of bitnet_similarity and bitnet_logprob, are in contents, one row after the
- * other.
- * Results are what the function returns for each row, in the current memory
- * context.
+ * other.  Results are what the function returns for each row, in the current
+ * memory context.
  */
 typedef void (*BitnetRowsFunction) (FunctionCallInfo fcinfo, const NullableDatum *contents,
 									NullableDatum *results, int n);
