@@ -141,7 +141,8 @@ def extract_task(rng, split):
 
 
 def turns_task(rng, split):
-    rec = texts.fact_text(rng, split) if rng.random() < 0.4 else any_text(rng, split)
+    r = rng.random()
+    rec = texts.fact_text(rng, split) if r < 0.3 else texts.support_text(rng, split) if r < 0.6 else any_text(rng, split)
     return tasks.turns_task(rec, rng, split)
 
 
@@ -190,7 +191,7 @@ def word_task(rng, split):
 
 
 TASKS = [(practice_task, 90), (word_task, 12), (topic_task, 28), (other_label_task, 14), (sentiment_task, 18), (summarize_task, 30), (qa_task, 16),
-         (extract_task, 16), (turns_task, 5), (joined_task, 30), (pgqa.pg_task, 10), (smalltalk_task, 0.5)]
+         (extract_task, 16), (turns_task, 8), (joined_task, 30), (pgqa.pg_task, 10), (smalltalk_task, 0.5)]
 
 
 def sft(rng, split):

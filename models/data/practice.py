@@ -80,9 +80,9 @@ def some_classes(rng, n):
     return rng.choices([c for c, _ in CLASSES], [w for _, w in CLASSES])[0](rng, n)
 
 
-def styled(names, rng):
+def styled(names, rng, split):
     """The names as a set of labels in one style, or None where two are the same."""
-    names = tasks.style(names, rng)
+    names = tasks.style(names, rng, split)
     return names if len({x.lower() for x in names}) == len(names) else None
 
 
@@ -95,8 +95,8 @@ def as_turns(labels, items, instruction=None):
 def sort_texts(rng, split):
     """Short texts sorted into classes of one kind."""
     classes = some_classes(rng, rng.choice([2, 3, 3, 4, 4, 5, 6]))
-    length = "word" if rng.random() < 0.3 else "any"
-    names = styled([tasks.label_of(labels, rng, split, length) for labels, _ in classes], rng)
+    length = "word" if rng.random() < 0.15 else "any"
+    names = styled([tasks.label_of(labels, rng, split, length) for labels, _ in classes], rng, split)
     if not names:
         return None
     pairs = list(zip(classes, names))
@@ -115,11 +115,12 @@ def sort_words(rng, split):
     else:
         chosen = rng.sample(THESAURUS, rng.choice([2, 3, 4, 5]))
         pairs = [(rng.choice([word] + [what] * 2), rng.choice(others)) for word, others, what in chosen]
-    names = styled([b for _, b in pairs], rng)
+    names = styled([b for _, b in pairs], rng, split)
     if not names:
         return None
-    same = rng.random() < 0.15      # looking up what is there word for word
-    items = [(name if same else a, name) for (a, _), name in zip(pairs, names)]
+    # The same words, written alike or not: looking up, and what capitals stand for
+    same = rng.random() < (0.1 if names == [b for _, b in pairs] else 0.5)
+    items = [(b if same else a, name) for (a, b), name in zip(pairs, names)]
     rng.shuffle(items)
     rng.shuffle(names)
     return as_turns(names, items)
@@ -194,4 +195,19 @@ def summarize_short(rng, split):
     return turns or None
 
 
-PRACTICE = [(sort_texts, 50), (sort_words, 14), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12)]
+def find_values(rng, split):
+    """One field of several messages; the values of other fields are beside it."""
+    turns = []
+    field = rng.choice(["product", "product", "product", "order", "order", "date", "date", "who", "who", "amount", "city", "phone", "mail"])
+    ask = tasks.fill(rng.choice(tasks.EXTRACT[:2]), field=tasks.field_name(field, rng, split), text="")
+    for _ in range(rng.choice([3, 4, 5])):
+        others = rng.sample(["order", "date", "amount", "city", "phone", "mail"], rng.choice([0, 1, 1, 2]))
+        topic = rng.choice(texts.topics_of("support"))
+        rec = texts.short_text(rng, split, topic, want=WANTS[rng.choice(topic.wants)] if rng.random() < 0.3 else None,
+                               signed=field == "who" or rng.random() < 0.3, facts=others if field == "who" else [field] + others)
+        if field in tasks.askable(rec):
+            turns.append((("Text:\n" if turns else ask) + rec.text, tasks.value(rec, field)))
+    return turns or None
+
+
+PRACTICE = [(sort_texts, 50), (sort_words, 36), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12), (find_values, 14)]

@@ -441,8 +441,8 @@ def everyday_text(rng, split, topic=None, full=None):
 UNNAMED = {"support": "The customer", "ops": "The operator", "news": "The report", "office": "The sender", "everyday": None}
 
 
-def short_text(rng, split, topic, want=None, signed=False):
-    """One sentence on a topic, now and then with one beside the point; with a wish and a name if asked for."""
+def short_text(rng, split, topic, want=None, signed=False, facts=()):
+    """One sentence on a topic, now and then with one beside the point; with a wish, a name and facts if asked for."""
     w, e, slots, rec = start(rng, split, topic.family, "short", topic, None, UNNAMED[topic.family], False)
     issue = rng.choice(topic.issues)
     parts = [w.say(issue.wordings, slots)]
@@ -453,6 +453,9 @@ def short_text(rng, split, topic, want=None, signed=False):
     if want:
         parts.insert(len(parts) if rng.random() < 0.7 else 0, w.say(want.wordings, slots))
         rec.want = want.canon
+    for f in facts:
+        if f not in slots.used:
+            parts.insert(rng.randrange(len(parts) + 1), w.say(FACTS["support"][f], slots))
     text = w.join(parts)
     if signed and topic.family != "news":
         text += rng.choice(["\n", " "]) + w.say(SIGN, slots)

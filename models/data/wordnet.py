@@ -10,6 +10,7 @@ import re
 
 import practice
 import tasks
+from grammar import TRAIN
 
 DIR = "/usr/share/wordnet"
 FILES = {"noun": "data.noun", "verb": "data.verb", "adjective": "data.adj", "adverb": "data.adv"}
@@ -112,7 +113,7 @@ def sort_kinds(rng, split):
 
 
 def sorted_under(rng, pairs, items, instructions):
-    names = tasks.style([label for _, label in pairs], rng)
+    names = tasks.style([label for _, label in pairs], rng, TRAIN)
     styled = dict(zip([label for _, label in pairs], names))
     rng.shuffle(items)
     rng.shuffle(names)
