@@ -299,6 +299,45 @@ SELECT rows_seen(), setval('seen', 1, false);
 SELECT count(*) FROM docs d WHERE id < 3 AND EXISTS (SELECT bitnet_generate(body, 1) FROM docs WHERE see() OFFSET 0);
 SELECT rows_seen() <= 2, setval('seen', 1, false);
 
+-- Not ahead of what a volatile function in WHERE sees of the rows before
+CREATE TABLE asked (q text);
+INSERT INTO asked VALUES ('a'), ('b'), ('a'), ('b'), ('c');
+CREATE TABLE answered (q text, a text);
+CREATE FUNCTION is_new(t text) RETURNS boolean LANGUAGE plpgsql AS
+$$BEGIN RETURN NOT EXISTS (SELECT FROM answered WHERE q = t); END$$;
+EXPLAIN (COSTS OFF) INSERT INTO answered SELECT q, bitnet_generate(q, 1) FROM asked WHERE is_new(q);
+INSERT INTO answered SELECT q, bitnet_generate(q, 1) FROM asked WHERE is_new(q);
+INSERT INTO answered SELECT q, bitnet_generate(q, 1)
+FROM (SELECT q || '2' AS q FROM asked OFFSET 0) s WHERE q = ANY (ARRAY(SELECT 'a2')) AND (SELECT is_new(s.q));
+INSERT INTO answered WITH c AS MATERIALIZED (SELECT q || '3' AS q FROM asked WHERE is_new(q || '3'))
+SELECT q, bitnet_generate(q, 1) FROM c;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+UPDATE answered SET q = 'x', a = bitnet_generate(q, 1) WHERE is_new('x');
+SELECT count(*) FROM answered WHERE q = 'x';
+-- a sort has called it for all rows before the first one comes, and nobody writes what a SELECT reads
+EXPLAIN (COSTS OFF) INSERT INTO answered
+SELECT q, bitnet_generate(q, 1) FROM (SELECT q FROM asked WHERE is_new(q) ORDER BY q OFFSET 0) s;
+EXPLAIN (COSTS OFF) SELECT q, bitnet_generate(q, 1) FROM asked WHERE is_new(q);
+-- nor takes it more locks than rows are wanted
+PREPARE take(int) AS SELECT bitnet_generate(q, 1) IS NULL AS n FROM asked WHERE pg_try_advisory_xact_lock(hashtext(q)) LIMIT $1;
+PREPARE take_rows(int) AS SELECT bitnet_generate(q, 1) IS NULL AS n FROM (SELECT q FROM asked FOR UPDATE) s LIMIT $1;
+SET plan_cache_mode = force_generic_plan;
+BEGIN;
+DECLARE c CURSOR FOR SELECT bitnet_generate(q, 1) IS NULL AS n FROM asked WHERE pg_try_advisory_xact_lock(hashtext(q));
+FETCH 2 FROM c;
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+COMMIT;
+EXPLAIN (COSTS OFF) EXECUTE take(2);
+EXPLAIN (COSTS OFF) EXECUTE take_rows(2);
+SET plan_cache_mode = force_custom_plan;
+EXPLAIN (COSTS OFF) EXECUTE take(2);
+EXPLAIN (COSTS OFF) EXECUTE take_rows(2);
+RESET plan_cache_mode;
+DEALLOCATE take;
+DEALLOCATE take_rows;
+DROP TABLE asked, answered;
+DROP FUNCTION is_new;
+
 -- A function that wants one row
 DO $$
 DECLARE

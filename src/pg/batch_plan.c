@@ -37,6 +37,7 @@
 #define STOPS_EARLY		1		/* may not want all of them */
 #define MARKS			2		/* goes back to a place in them */
 #define READ_TO_END		4		/* wants them all, however many are wanted of it */
+#define WRITES			8		/* changes tables between one row and the next */
 
 typedef struct Rewrite
 {
@@ -472,12 +473,34 @@ can_be_child(const Plan *plan)
 	}
 }
 
+/* The children of a plan node besides the outer and the inner one. */
+static List *
+listed_children(const Plan *plan)
+{
+	switch (nodeTag(plan))
+	{
+		case T_Append:
+			return ((const Append *) plan)->appendplans;
+		case T_MergeAppend:
+			return ((const MergeAppend *) plan)->mergeplans;
+		case T_BitmapAnd:
+			return ((const BitmapAnd *) plan)->bitmapplans;
+		case T_BitmapOr:
+			return ((const BitmapOr *) plan)->bitmapplans;
+		case T_SubqueryScan:
+			return list_make1(((const SubqueryScan *) plan)->subplan);
+		case T_CustomScan:
+			return ((const CustomScan *) plan)->custom_plans;
+		default:
+			return NIL;
+	}
+}
+
 /* The largest number of a node in the plan. */
 static int
 last_node_id(const Plan *plan)
 {
 	int			last;
-	List	   *children = NIL;
 	ListCell   *lc;
 
 	if (plan == NULL)
@@ -485,32 +508,94 @@ last_node_id(const Plan *plan)
 	check_stack_depth();
 	last = Max(plan->plan_node_id,
 			   Max(last_node_id(outerPlan(plan)), last_node_id(innerPlan(plan))));
+	foreach(lc, listed_children(plan))
+		last = Max(last, last_node_id(lfirst(lc)));
+	return last;
+}
+
+typedef struct Reading
+{
+	List	   *subplans;
+	int			flags;
+} Reading;
+
+static bool acts_for_each_row(Plan *plan, Reading *reading);
+
+static bool
+expression_acts(Node *node, void *context)
+{
+	Reading    *reading = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) &&
+		acts_for_each_row(list_nth(reading->subplans, ((SubPlan *) node)->plan_id - 1), reading))
+		return true;
+	return check_functions_in_node(node, is_minded, NULL) ||
+		expression_tree_walker(node, expression_acts, context);
+}
+
+/*
+ * Does getting a row of the plan call a volatile function, which may see what
+ * was done with the rows before, or lock a row?  Not where all rows have been
+ * read before the first one comes.
+ */
+static bool
+acts_for_each_row(Plan *plan, Reading *reading)
+{
+	bool		reads_first = false;
+	List	   *more = NIL;
+	ListCell   *lc;
+
+	if (plan == NULL)
+		return false;
+	check_stack_depth();
+
 	switch (nodeTag(plan))
 	{
-		case T_Append:
-			children = ((const Append *) plan)->appendplans;
+		case T_Sort:
+		case T_Hash:
+			return false;
+		case T_Agg:
+			reads_first = ((Agg *) plan)->aggstrategy == AGG_PLAIN ||
+				((Agg *) plan)->aggstrategy == AGG_HASHED;
 			break;
-		case T_MergeAppend:
-			children = ((const MergeAppend *) plan)->mergeplans;
+		case T_Limit:
+			/* so many rows are meant to be read */
+			reads_first = (reading->flags & WRITES) == 0;
 			break;
-		case T_BitmapAnd:
-			children = ((const BitmapAnd *) plan)->bitmapplans;
+		case T_LockRows:
+			if (reading->flags & STOPS_EARLY)
+				return true;
 			break;
-		case T_BitmapOr:
-			children = ((const BitmapOr *) plan)->bitmapplans;
+		case T_CteScan:
+			more = list_make1(list_nth(reading->subplans, ((CteScan *) plan)->ctePlanId - 1));
 			break;
-		case T_SubqueryScan:
-			children = list_make1(((const SubqueryScan *) plan)->subplan);
+		case T_NestLoop:
+		case T_MergeJoin:
+		case T_HashJoin:
+			if (expression_acts((Node *) ((Join *) plan)->joinqual, reading))
+				return true;
 			break;
-		case T_CustomScan:
-			children = ((const CustomScan *) plan)->custom_plans;
+		case T_ValuesScan:
+			if (expression_acts((Node *) ((ValuesScan *) plan)->values_lists, reading))
+				return true;
 			break;
 		default:
 			break;
 	}
-	foreach(lc, children)
-		last = Max(last, last_node_id(lfirst(lc)));
-	return last;
+	if (expression_acts((Node *) plan->qual, reading) ||
+		expression_acts((Node *) plan->targetlist, reading))
+		return true;
+	if (reads_first)
+		return false;
+	foreach(lc, list_concat(more, listed_children(plan)))
+	{
+		if (acts_for_each_row(lfirst(lc), reading))
+			return true;
+	}
+	return acts_for_each_row(outerPlan(plan), reading) ||
+		acts_for_each_row(innerPlan(plan), reading);
 }
 
 static int
@@ -553,6 +638,7 @@ static Plan *
 add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
 	Split		split = {0};
+	Reading		reading = {.subplans = rewrite->subplans, .flags = flags};
 	CustomScan *scan;
 	List	   *tlist;
 	int			first;
@@ -563,6 +649,11 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 
 	if (contains_minded((Node *) plan->targetlist, NULL) ||
 		contains_multiexpr((Node *) plan->targetlist, NULL))
+		return plan;
+
+	/* Where reading ahead could be noticed, row by row */
+	if (((flags & WRITES) || ((flags & STOPS_EARLY) && wanted == 0)) &&
+		acts_for_each_row(plan, &reading))
 		return plan;
 
 	/*
@@ -653,8 +744,9 @@ rewrite_list(List *plans, int flags, Rewrite *rewrite)
 static Plan *
 rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
-	int			outer_flags = flags & (STOPS_EARLY | READ_TO_END);
-	int			inner_flags = flags & (STOPS_EARLY | READ_TO_END);
+	int			outer_flags = flags & ~MARKS;
+	int			inner_flags = flags & ~MARKS;
+	const int	writes = flags & WRITES;
 	int64		outer_wanted = 0;
 
 	if (plan == NULL)
@@ -691,7 +783,7 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 			outer_flags = READ_TO_END;
 			break;
 		case T_ModifyTable:
-			outer_flags = ((ModifyTable *) plan)->returningLists == NIL ? READ_TO_END : 0;
+			outer_flags = WRITES | (((ModifyTable *) plan)->returningLists == NIL ? READ_TO_END : 0);
 			break;
 		case T_Agg:
 			if (((Agg *) plan)->aggstrategy == AGG_PLAIN ||
@@ -701,18 +793,18 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		case T_NestLoop:
 			if (((Join *) plan)->inner_unique || ((Join *) plan)->jointype == JOIN_SEMI ||
 				((Join *) plan)->jointype == JOIN_ANTI)
-				inner_flags = STOPS_EARLY;
+				inner_flags = STOPS_EARLY | writes;
 			break;
 		case T_MergeJoin:
-			outer_flags = STOPS_EARLY;
-			inner_flags = STOPS_EARLY | MARKS;
+			outer_flags = STOPS_EARLY | writes;
+			inner_flags = STOPS_EARLY | MARKS | writes;
 			break;
 		case T_Memoize:
-			outer_flags = STOPS_EARLY;
+			outer_flags = STOPS_EARLY | writes;
 			break;
 		case T_WindowAgg:
 			if (((WindowAgg *) plan)->runCondition != NIL)
-				outer_flags = STOPS_EARLY;
+				outer_flags = STOPS_EARLY | writes;
 			break;
 		default:
 			break;

@@ -63,6 +63,7 @@ typedef struct EngineWorker
 	const BitnetModel *model;
 	bn_schedule *schedule;
 	int			kv_cache_size;	/* of the schedule, in MB */
+	int			other_kv_cache_size;	/* a session's, for which the settings were read */
 	int			max_threads;	/* likewise */
 	bn_schedule_stats counted;	/* in the statistics */
 	dlist_head	works;			/* in the order in which they came */
@@ -309,9 +310,13 @@ look_at_desks(void)
 		if (work)
 			drop_work(work);	/* its owner has put something else there since */
 
-		/* Whoever knows another size may have read the settings before us */
-		if (post->kv_cache_size != worker.kv_cache_size && !worker.withdrawn)
+		/* Whoever knows another size may have read the settings before us, or long ago */
+		if (post->kv_cache_size != worker.kv_cache_size &&
+			post->kv_cache_size != worker.other_kv_cache_size && !worker.withdrawn)
+		{
+			worker.other_kv_cache_size = post->kv_cache_size;
 			read_settings();
+		}
 		take_post(post);
 	}
 }

@@ -340,6 +340,9 @@ set_lock_tag(LOCKTAG *tag, const char *name)
 						 LOCK_SPACE);
 }
 
+/* What was in the slot of this process's load, should the load come to nothing */
+static Slot evicted;
+
 /*
  * Takes a slot for the load.  The lock on the model keeps other sessions out
  * but not the other processes of a parallel query, which share their leader's
@@ -349,7 +352,10 @@ static Slot *
 claim_slot(const char *name)
 {
 	Slot	   *slot;
+	char		path[MAXPGPATH];
+	BitnetFileIdentity file;
 
+	evicted = (Slot) {0};
 	ConditionVariablePrepareToSleep(&registry->load_ended);
 	for (;;)
 	{
@@ -368,6 +374,7 @@ claim_slot(const char *name)
 			}
 			if (slot)
 			{
+				evicted = *slot;
 				memset(slot, 0, sizeof(*slot));
 				strlcpy(slot->info.name, name, NAMEDATALEN);
 				SpinLockInit(&slot->count_mutex);
@@ -384,6 +391,8 @@ claim_slot(const char *name)
 	LWLockRelease(&registry->lock);
 	ConditionVariableCancelSleep();
 
+	if (slot == NULL && !BitnetFindModelFile(name, path, &file))
+		BitnetReportUnknownModel(name);
 	if (slot == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -395,7 +404,7 @@ claim_slot(const char *name)
 
 /*
  * Ends a claim.  Called also on the way out of an error or of the process.  A
- * slot that never held a model is free again.
+ * slot that got no model has what it had before.
  */
 static void
 release_slot(int code, Datum arg)
@@ -407,7 +416,12 @@ release_slot(int code, Datum arg)
 		LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
 	slot->loader = 0;
 	if (slot->info.generation == 0 && slot->info.loads == 0)
-		slot->info.name[0] = '\0';
+	{
+		slot->info = evicted.info;
+		slot->rejected = evicted.rejected;
+		slot->stats = evicted.stats;
+		slot->stats_since = evicted.stats_since;
+	}
 	if (!held)
 		LWLockRelease(&registry->lock);
 	ConditionVariableBroadcast(&registry->load_ended);
@@ -782,7 +796,7 @@ BitnetResetCounts(const char *model)
 	{
 		Slot	   *slot = &registry->slots[i];
 
-		if (model && strcmp(slot->info.name, model) != 0)
+		if (slot->info.name[0] == '\0' || (model && strcmp(slot->info.name, model) != 0))
 			continue;
 		SpinLockAcquire(&slot->count_mutex);
 		memset(&slot->stats, 0, sizeof(slot->stats));

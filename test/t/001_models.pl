@@ -125,5 +125,24 @@ like($stderr, qr/too many models are loaded.*HINT:  Unload one of them/s,
 is($node->safe_psql('postgres', "SELECT bitnet_unload('m1') > 0; SELECT bitnet_load('m9')"),
 	"t\nt", 'and accepted after one was unloaded');
 
+# What cannot be loaded takes no place, neither of a model in memory nor of the
+# statistics of one that was
+sub refused
+{
+	my ($model, $reason) = @_;
+	my ($result, $stdout, $stderr) = $node->psql('postgres', "SELECT bitnet_count_tokens('x', '$model')");
+	return like($stderr, $reason, "$model is refused");
+}
+append_to_file("$models/bad.gguf", 'not a model');
+refused('typo', qr/model "typo" does not exist/);
+$node->safe_psql('postgres', "SELECT bitnet_count_tokens('x', 'm2'), bitnet_unload('m2')");
+my $before = $node->safe_psql('postgres', 'SELECT * FROM bitnet_stats ORDER BY model');
+like($before, qr/^m2\|/m, 'an unloaded model has statistics');
+refused('typo', qr/model "typo" does not exist/);
+refused('bad', qr/could not load model file/);
+is($node->safe_psql('postgres', 'SELECT * FROM bitnet_stats ORDER BY model'), $before, 'and keeps them');
+($result, $stdout, $stderr) = $node->psql('postgres', "SELECT bitnet_stats_reset('')");
+like($stderr, qr/there are no statistics of model ""/, 'no model has no name');
+
 $node->stop;
 done_testing();
