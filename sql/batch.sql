@@ -229,6 +229,9 @@ FETCH 1 FROM c;
 FETCH 4 FROM c;
 MOVE 30 FROM c;
 FETCH ALL FROM c;
+SAVEPOINT s;
+FETCH BACKWARD 1 FROM c;
+ROLLBACK TO s;
 CLOSE c;
 DECLARE c SCROLL CURSOR FOR SELECT id, bitnet_generate(body, 3) IS NOT NULL FROM docs ORDER BY id;
 FETCH 3 FROM c;
@@ -419,10 +422,10 @@ ROLLBACK;
 
 -- Who may not call a function may not call it for many rows
 BEGIN;
-CREATE ROLE batch_nobody;
-GRANT SELECT ON docs TO batch_nobody;
+CREATE ROLE regress_bitnet_nobody;
+GRANT SELECT ON docs TO regress_bitnet_nobody;
 REVOKE EXECUTE ON FUNCTION bitnet_summarize FROM PUBLIC;
-SET LOCAL ROLE batch_nobody;
+SET LOCAL ROLE regress_bitnet_nobody;
 SELECT bitnet_summarize(body) FROM docs;
 ROLLBACK;
 
@@ -446,11 +449,11 @@ ALTER FUNCTION bitnet_summarize SET work_mem = '1MB';
 EXPLAIN (COSTS OFF) EXECUTE summaries;
 ALTER FUNCTION bitnet_summarize RESET ALL;
 BEGIN;
-CREATE ROLE batch_nobody;
-GRANT SELECT ON docs TO batch_nobody;
+CREATE ROLE regress_bitnet_nobody;
+GRANT SELECT ON docs TO regress_bitnet_nobody;
 REVOKE EXECUTE ON FUNCTION bitnet_summarize FROM PUBLIC;
 EXPLAIN (COSTS OFF) EXECUTE summaries;
-SET LOCAL ROLE batch_nobody;
+SET LOCAL ROLE regress_bitnet_nobody;
 EXPLAIN (COSTS OFF) EXECUTE summaries;
 ROLLBACK;
 DEALLOCATE summaries;
@@ -461,11 +464,23 @@ SELECT same FROM compare('SELECT * FROM (SELECT id, bitnet_similarity(body, ''x'
 -- so what lies below them gives few rows at first
 SELECT property('SELECT * FROM (SELECT row_number() OVER () AS n, x FROM (SELECT bitnet_similarity(body, ''x'') AS x FROM docs OFFSET 0) d) s WHERE n <= 3', 'Batch Rows') BETWEEN 4 AND 7 AS few;
 
+-- Row by row: there is no node
+SELECT query, plan_has(query, 'Custom Scan') FROM unnest(ARRAY[
+	$$INSERT INTO docs (id, body) VALUES (901, bitnet_generate('a', 2)), (902, bitnet_generate('b', 2))$$,
+	$$INSERT INTO docs (id, body) SELECT 903, 'c' RETURNING bitnet_generate(body, 2)$$,
+	$$INSERT INTO docs (id, body) SELECT 1, 'd' ON CONFLICT (id) DO UPDATE SET body = bitnet_generate(excluded.body, 2)$$,
+	$$MERGE INTO docs USING samples s ON docs.id = s.id WHEN MATCHED THEN UPDATE SET answer = bitnet_generate(s.body, 2)$$,
+	$$DECLARE c SCROLL CURSOR FOR SELECT bitnet_generate(body, 2) FROM docs$$,
+	$$SELECT generate_series(1, 2), bitnet_generate(body, 2) FROM docs$$,
+	$$SELECT id FROM docs WHERE bitnet_generate(body, 2) = ''$$]) query;
+-- but what such a statement reads has one
+SELECT plan_has('INSERT INTO docs (id, body) SELECT 903, x FROM (SELECT bitnet_generate(body, 2) AS x FROM docs OFFSET 0) s RETURNING id', 'Custom Scan');
+
 -- More columns than a row may have
 SELECT n, plan_has(query, 'Custom Scan') FROM (
 	SELECT n, format('SELECT cardinality(ARRAY[%s]) FROM docs', string_agg(format('bitnet_similarity(body, %L)', i), ',')) AS query
 	FROM (VALUES (2), (1663), (1664), (33000)) v (n), generate_series(1, n) i GROUP BY n) q ORDER BY n;
 
 DROP TABLE docs, parts, copy_on, copy_off, texts CASCADE;
-DROP FUNCTION answers_to, loop_answers, shout, see, rows_seen, compare, plan_has, property, computed;
+DROP FUNCTION answers_to, loop_answers, shout, see, rows_seen, compare, plan_has, property, computed, analyzed;
 DROP SEQUENCE seen;

@@ -28,6 +28,20 @@ FROM samples,
 SELECT bool_and(bitnet_classify(body, '{ja,nein}') = bitnet_classify(body, '{ja,nein}')) FROM samples;
 SELECT bitnet_classify('x', ARRAY['質問', 'ошибка', '🎉']) = ANY (ARRAY['質問', 'ошибка', '🎉']) AS in_list;
 
+-- Probabilities are those of the whole answer, its end included: what drawing answers gives
+WITH asked AS MATERIALIZED (
+	SELECT body, 'Choose the category that fits the text below best. Answer with the name of one category and nothing else.' ||
+		E'\n\nCategories:\n- late\n- late delivery\n- lost\n\nText:\n' || body AS prompt
+	FROM unnest(ARRAY['hm', 'My order.', 'late', 'Where is it?']) body),
+drawn AS MATERIALIZED (
+	SELECT body, bitnet_generate(prompt, 8, 1.0, i) AS answer FROM asked, generate_series(1, 200) i OFFSET 0),
+shares AS (
+	SELECT probability, (SELECT avg((answer = label)::int) FROM drawn d
+		WHERE d.body = a.body AND answer = ANY ('{late,late delivery,lost}')) AS share
+	FROM asked a, bitnet_classify_scores(body, '{late,late delivery,lost}'))
+SELECT bool_and(abs(probability - share) < 0.12) AS drawn,
+	count(*) FILTER (WHERE probability BETWEEN 0.1 AND 0.9) > 1 AS open FROM shares;
+
 -- An instruction is part of the question
 SELECT (SELECT array_agg(probability) FROM bitnet_classify_scores('text', '{a,b}')) <>
 	(SELECT array_agg(probability) FROM bitnet_classify_scores('text', '{a,b}', 'Guess.')) AS differs;
@@ -40,6 +54,12 @@ SELECT code, message FROM error_of(
 	'SELECT bitnet_classify(repeat(''hello world '', 100000), ''{a,b}'')');
 SELECT bitnet_classify(repeat('hello world ', 100000), '{a,b}',
 	options => '{"on_overflow": "truncate"}') = ANY ('{a,b}') AS truncated;
+-- what is left is the beginning
+SELECT (SELECT array_agg(probability) FROM bitnet_classify_scores(long || 'one', '{a,b}', options => o)) =
+		(SELECT array_agg(probability) FROM bitnet_classify_scores(long || 'two', '{a,b}', options => o)) AS end_is_cut,
+	(SELECT array_agg(probability) FROM bitnet_classify_scores(long, '{a,b}', options => o)) <>
+		(SELECT array_agg(probability) FROM bitnet_classify_scores('other ' || long, '{a,b}', options => o)) AS beginning_counts
+FROM repeat('hello world ', 2000) AS long, (VALUES ('{"on_overflow": "truncate"}'::jsonb)) v (o);
 SELECT bitnet_classify('hello', '{a,b}', options => '{"on_overflow": "truncate"}') =
 	bitnet_classify('hello', '{a,b}') AS fits;
 

@@ -49,6 +49,10 @@ SELECT code, message FROM error_of('SELECT bitnet_embed(repeat(''hello world '',
 SELECT array_length(bitnet_embed(repeat('hello world ', 100000),
 	options => '{"on_overflow": "truncate"}'), 1) > 0 AS truncated;
 
+SELECT bitnet_embed(long || 'one', options => o) = bitnet_embed(long || 'two', options => o) AS end_is_cut,
+	bitnet_embed(long, options => o) <> bitnet_embed('other ' || long, options => o) AS beginning_counts
+FROM repeat('hello world ', 2000) AS long, (VALUES ('{"on_overflow": "truncate"}'::jsonb)) v (o);
+
 -- Dimensions and options that do not exist
 SELECT e.* FROM unnest(ARRAY[
 	$$SELECT bitnet_embed('x', 0)$$,
@@ -59,3 +63,5 @@ SELECT e.* FROM unnest(ARRAY[
 	$$SELECT bitnet_embed('x', options => '{"pooling": ""}')$$,
 	$$SELECT bitnet_embed('x', options => '{"pooling": 1}')$$,
 	$$SELECT bitnet_similarity('x', 'y', options => '{"dimensions": 1}')$$]) q, error_of(q) e;
+
+DROP FUNCTION dot;

@@ -51,6 +51,14 @@ SELECT bitnet_generate('Count to ten.', 20, 9.0, 1, ARRAY['not in it', substr(a,
 	bitnet_generate('Count to ten.', 20, 9.0, 1, '{}') = a AS none
 FROM answer;
 
+-- What chooses the tokens gets through: all but the best shut out, and repeating
+SELECT bool_and(bitnet_generate(body, 6, 2.0, id) <> greedy) AS hot,
+	bool_and(bitnet_generate(body, 6, 2.0, id, options => '{"top_k": 1}') = greedy) AS top_k,
+	bool_and(bitnet_generate(body, 6, 2.0, id, options => '{"top_p": 1e-9}') = greedy) AS top_p
+FROM samples, LATERAL bitnet_generate(body, 6) AS greedy WHERE id <= 3;
+SELECT bool_or(bitnet_generate(body, 16, options => '{"raw": true, "repeat_penalty": 100}') <>
+	bitnet_generate(body, 16, options => '{"raw": true}')) AS penalty FROM samples;
+
 -- Without the chat form the text itself goes on
 SELECT bool_and(replace(bitnet_generate(body, 1, options => '{"raw": true}'), U&'\FFFD', '') =
 	replace(bitnet_detokenize(ARRAY[(SELECT token_id FROM
@@ -74,6 +82,10 @@ SELECT bool_and(bitnet_chat(jsonb_build_array(
 FROM samples;
 SELECT bitnet_chat('[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
 	{"role": "user", "content": "c"}]', 8) IS NOT NULL AS turns;
+
+SELECT bitnet_chat(jsonb_build_array(jsonb_build_object('role', 'user', 'content', body)), 12, 1.0, 7, '{e}', options => '{"top_k": 5}') =
+	bitnet_generate(body, 12, 1.0, 7, '{e}', options => '{"top_k": 5}') AS arguments
+FROM samples WHERE id = 1;
 
 -- The context limits an answer without an error, as long as there is room at all
 SELECT context_length AS context FROM bitnet_models WHERE name = 'default' \gset

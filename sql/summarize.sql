@@ -16,6 +16,9 @@ FROM samples WHERE id <= 6;
 SELECT bitnet_summarize(body, 20) = bitnet_summarize(body, 20, NULL, NULL, '{}') AS defaults,
 	bitnet_summarize(body, 20, options => '{"temperature": 1, "seed": 3}') =
 		bitnet_summarize(body, 20, options => '{"temperature": 1, "seed": 3}') AS seed,
+	bitnet_summarize(body, 20, options => '{"temperature": 9, "seed": 3}') <>
+		bitnet_summarize(body, 20, options => '{"temperature": 9, "seed": 4}') AS another_seed,
+	bitnet_summarize(body, 20, options => '{"temperature": 9, "top_k": 1}') = bitnet_summarize(body, 20) AS best,
 	bitnet_count_tokens(bitnet_summarize(body, 20, options => '{"max_tokens": 2}')) <= 8 AS short
 FROM samples WHERE id = 1;
 
@@ -43,9 +46,11 @@ WHERE ord < 5;
 SELECT id % 2 AS odd, bitnet_summarize_agg(body ORDER BY id) =
 	bitnet_summarize(string_agg(btrim(body, E' \n'), E'\n\n' ORDER BY id)) AS same
 FROM samples WHERE id NOT IN (4, 6) GROUP BY id % 2 ORDER BY 1;
-SELECT id, bitnet_summarize_agg(body) OVER (ORDER BY id) IS NOT NULL AS running
-FROM samples WHERE id <= 3 ORDER BY id;
+SELECT id, bitnet_summarize_agg(body) OVER w = bitnet_summarize(string_agg(btrim(body, E' \n'), E'\n\n') OVER w) AS running
+FROM samples WHERE id <= 3 WINDOW w AS (ORDER BY id) ORDER BY id;
 
 -- A group much longer than the context
 SELECT bitnet_summarize_agg('Record ' || i || ' is as good as any other record.' ORDER BY i) IS NOT NULL AS done
 FROM generate_series(1, :context / 5) i;
+
+DROP FUNCTION words;

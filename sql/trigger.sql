@@ -144,3 +144,6 @@ INSERT INTO generated VALUES ('x');
 DROP TABLE generated;
 
 DROP TABLE t;
+DROP FUNCTION try_trigger, to_point;
+DROP DOMAIN place;
+DROP TYPE kind;

@@ -9,6 +9,8 @@
  */
 #include "error.h"
 
+#include <stdarg.h>
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -62,8 +64,9 @@ put_signed(out_buffer *out, int64_t value)
 		put_unsigned(out, (uint64_t) value);
 }
 
-size_t
-bn_vformat(char *buf, size_t size, const char *fmt, va_list args)
+/* bn_format() */
+static size_t
+vformat(char *buf, size_t size, const char *fmt, va_list args)
 {
 	out_buffer	out = {buf, size > 0 ? size - 1 : 0};
 
@@ -113,7 +116,7 @@ bn_format(char *buf, size_t size, const char *fmt,...)
 	size_t		len;
 
 	va_start(args, fmt);
-	len = bn_vformat(buf, size, fmt, args);
+	len = vformat(buf, size, fmt, args);
 	va_end(args);
 	return len;
 }
@@ -130,7 +133,7 @@ bn_set_error(bn_error *err, bn_status code, uint64_t offset, const char *fmt,...
 		err->offset = offset;
 		err->hint[0] = '\0';
 		va_start(args, fmt);
-		bn_vformat(err->detail, sizeof(err->detail), fmt, args);
+		vformat(err->detail, sizeof(err->detail), fmt, args);
 		va_end(args);
 	}
 }
@@ -143,7 +146,7 @@ bn_set_hint(bn_error *err, const char *fmt,...)
 		va_list		args;
 
 		va_start(args, fmt);
-		bn_vformat(err->hint, sizeof(err->hint), fmt, args);
+		vformat(err->hint, sizeof(err->hint), fmt, args);
 		va_end(args);
 	}
 }

@@ -14,7 +14,6 @@
 #ifndef BN_ERROR_H
 #define BN_ERROR_H
 
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -73,7 +72,6 @@ bn_returned(bn_status code)
 
 /* The formatter itself: always terminates buf; returns the length written. */
 extern size_t bn_format(char *buf, size_t size, const char *fmt,...);
-extern size_t bn_vformat(char *buf, size_t size, const char *fmt, va_list args);
 
 #define BN_TRY(expr) \
 	do { \

@@ -214,8 +214,8 @@ extern void bn_checksum_update(bn_checksum *c, const void *bytes, size_t n);
 extern uint64_t bn_checksum_finish(bn_checksum *c);
 
 /*
- * Expands one row of a dense tensor (any type but ternary) to float[cols].
- * Used for embedding rows and for heads that are not F16 or F32.
+ * Expands one row of a dense tensor (not of ternary or six-bit weights) to
+ * float[cols]: of the embedding, and of heads whose rows no kernel reads.
  */
 extern void bn_dequantize_row(float *y, const void *image, const bn_tensor *tensor,
 							  int32_t row);

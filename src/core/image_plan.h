@@ -6,7 +6,7 @@
  *	image_plan.c	file's header -> configuration, tensors and their places
  *	pack.c			file's tensor data -> the form in which it is used
  *	screen.c		the head once more, in six bits a weight
- *	image.c			calls both, and checks finished images
+ *	image.c			calls these three, and checks finished images
  *
  * src/core/image_plan.h
  *

@@ -75,8 +75,9 @@ bn_trim_right(const char *text, size_t length)
 	return length;
 }
 
-void
-bn_trim(const char **text, size_t *length)
+/* Narrows a text to what is between the white space at its ends. */
+static void
+trim(const char **text, size_t *length)
 {
 	size_t		bytes;
 
@@ -135,7 +136,7 @@ put_message(prompt_writer *w, const bn_message *message, uint8_t *scratch,
 	if (!prefix)
 		return bn_fail(w->err, BN_ERR_INVALID, BN_NO_OFFSET,
 					   "unknown role %d of a message", (int) message->role);
-	bn_trim(&text, &length);
+	trim(&text, &length);
 	joined = joined_size(length);
 	if (joined > scratch_size)
 		return bn_fail(w->err, BN_ERR_NOSPACE, BN_NO_OFFSET,

@@ -31,11 +31,10 @@ typedef struct bn_message
  * White space as chat templates trim it, with Python's strip(): the property
  * White_Space, and the four separators of ASCII.  space_length gives the bytes
  * of the one that the text begins with, or 0; trim_right, the length without
- * those at the end; trim narrows a text to what is between those at its ends.
+ * those at the end.
  */
 extern size_t bn_space_length(const char *text, size_t length);
 extern size_t bn_trim_right(const char *text, size_t length);
-extern void bn_trim(const char **text, size_t *length);
 
 /*
  * Scratch memory that bn_prompt_chat needs for these messages; the only error

@@ -199,7 +199,7 @@ keep_top_p(bn_candidate *candidates, int32_t n, double top_p)
 	for (i = 0; i < n; i++)
 		total += candidates[i].logprob;
 
-	/* the best of those left is always the root of the heap at the end part */
+	/* the best of those left is the root of the heap, from where it goes behind it */
 	make_heap(candidates, n, true);
 	while (kept < n && sum < top_p * total)
 	{

@@ -109,7 +109,7 @@ typedef struct bn_run
 	int32_t		n_admitted;
 	int32_t		n_live;			/* sequences */
 	int64_t		ticket;			/* place in the order of those who wait for room, or 0 */
-	bool		in_step;		/* it had a part in the last step; a caller may read it */
+	bool		in_step;		/* it had a part in the last step */
 	struct bn_run *next;
 } bn_run;
 

@@ -13,8 +13,8 @@
  *
  * and after the last layer logits = E norm(x) (arXiv 2402.17764, 2504.12285).
  * Each line is one or two "jobs": a loop that the pool shares out among its
- * threads, over tokens, over (token, KV head) pairs, or over groups of output
- * rows.  A job's result for one token does not depend on the other tokens.
+ * threads, over tokens, over blocks of tokens for each KV head, or over groups
+ * of output rows.  A job's result for one token does not depend on the other tokens.
  *
  * src/core/step.c
  *

@@ -109,22 +109,22 @@ contains_subplan(Node *node, void *context)
  * writes others may count on when they are called.
  */
 static bool
-is_minded(Oid function, void *context)
+is_noticed(Oid function, void *context)
 {
 	return func_volatile(function) == PROVOLATILE_VOLATILE && function != F_NEXTVAL &&
 		function != F_GEN_RANDOM_UUID && function != F_CLOCK_TIMESTAMP;
 }
 
 static bool
-contains_minded(Node *node, void *context)
+contains_noticed(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
 	/* calls that look the same are made once, so their arguments must be, too */
 	if (is_call(node) && contain_volatile_functions(node))
 		return true;
-	return check_functions_in_node(node, is_minded, NULL) ||
-		expression_tree_walker(node, contains_minded, context);
+	return check_functions_in_node(node, is_noticed, NULL) ||
+		expression_tree_walker(node, contains_noticed, context);
 }
 
 /* UPDATE ... SET (a, b) = (SELECT ...): one column sets what others read. */
@@ -531,7 +531,7 @@ expression_acts(Node *node, void *context)
 	if (IsA(node, SubPlan) &&
 		acts_for_each_row(list_nth(reading->subplans, ((SubPlan *) node)->plan_id - 1), reading))
 		return true;
-	return check_functions_in_node(node, is_minded, NULL) ||
+	return check_functions_in_node(node, is_noticed, NULL) ||
 		expression_tree_walker(node, expression_acts, context);
 }
 
@@ -543,7 +543,7 @@ expression_acts(Node *node, void *context)
 static bool
 acts_for_each_row(Plan *plan, Reading *reading)
 {
-	bool		reads_first = false;
+	bool		ends_search = false;
 	List	   *more = NIL;
 	ListCell   *lc;
 
@@ -557,12 +557,12 @@ acts_for_each_row(Plan *plan, Reading *reading)
 		case T_Hash:
 			return false;
 		case T_Agg:
-			reads_first = ((Agg *) plan)->aggstrategy == AGG_PLAIN ||
+			ends_search = ((Agg *) plan)->aggstrategy == AGG_PLAIN ||
 				((Agg *) plan)->aggstrategy == AGG_HASHED;
 			break;
 		case T_Limit:
 			/* so many rows are meant to be read */
-			reads_first = (reading->flags & WRITES) == 0;
+			ends_search = (reading->flags & WRITES) == 0;
 			break;
 		case T_LockRows:
 			if (reading->flags & STOPS_EARLY)
@@ -587,7 +587,7 @@ acts_for_each_row(Plan *plan, Reading *reading)
 	if (expression_acts((Node *) plan->qual, reading) ||
 		expression_acts((Node *) plan->targetlist, reading))
 		return true;
-	if (reads_first)
+	if (ends_search)
 		return false;
 	foreach(lc, list_concat(more, listed_children(plan)))
 	{
@@ -647,7 +647,7 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		!can_be_child(plan))
 		return plan;
 
-	if (contains_minded((Node *) plan->targetlist, NULL) ||
+	if (contains_noticed((Node *) plan->targetlist, NULL) ||
 		contains_multiexpr((Node *) plan->targetlist, NULL))
 		return plan;
 

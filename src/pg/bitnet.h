@@ -42,6 +42,9 @@ extern const struct bn_kernels *BitnetKernels(const char *name);
  */
 pg_noreturn extern void BitnetReportError(const bn_error *err, const char *primary);
 
+/* The same as a warning; hint (translated) comes behind that of err. */
+extern void BitnetWarnOfError(const bn_error *err, const char *primary, const char *hint);
+
 /* should_stop of PostgreSQL: a cancel, timeout or termination is pending. */
 extern const bn_hooks bitnet_hooks;
 

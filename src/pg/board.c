@@ -476,10 +476,7 @@ BitnetFindEngine(const BitnetModel *model, BackgroundWorkerHandle **started)
 	if (*started == NULL)
 	{
 		/* Not a failure that lasts: a parallel query may have taken all workers */
-		LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-		free_engine(&board->engines[ref.index]);
-		LWLockRelease(&board->lock);
-		wake_waiting(ref);
+		BitnetEndEngine(ref, false);
 		ref.number = 0;
 	}
 	return ref;

@@ -76,8 +76,8 @@ sqlstate_of(bn_status code)
 	return ERRCODE_INTERNAL_ERROR;
 }
 
-void
-BitnetReportError(const bn_error *err, const char *primary)
+static void
+report_error(int elevel, const bn_error *err, const char *primary, const char *hint)
 {
 	char		detail[sizeof(err->detail)];
 	bool		has_file_error = err->code == BN_ERR_IO && err->sys_errno != 0;
@@ -91,14 +91,27 @@ BitnetReportError(const bn_error *err, const char *primary)
 
 	/* errcode_for_file_access() looks at errno */
 	errno = err->sys_errno;
-	ereport(ERROR,
+	ereport(elevel,
 			(has_file_error ? errcode_for_file_access() : errcode(sqlstate_of(err->code)),
 			 errmsg("%s", primary),
 			 detail[0] == '\0' ? 0 :
 			 err->offset == BN_NO_OFFSET ? errdetail("%s.", detail) :
 			 errdetail("At byte %llu: %s.", (unsigned long long) err->offset, detail),
-			 err->hint[0] == '\0' ? 0 : errhint("%s", err->hint)));
+			 hint[0] == '\0' ? 0 : errhint("%s", hint)));
+}
+
+void
+BitnetReportError(const bn_error *err, const char *primary)
+{
+	report_error(ERROR, err, primary, err->hint);
 	pg_unreachable();
+}
+
+void
+BitnetWarnOfError(const bn_error *err, const char *primary, const char *hint)
+{
+	report_error(WARNING, err, primary,
+				 err->hint[0] == '\0' ? hint : psprintf("%s  %s", err->hint, hint));
 }
 
 /*

@@ -21,7 +21,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/dsm_impl.h"
+#include "storage/dsm.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -121,15 +121,12 @@ check_versions(ReturnSetInfo *rsinfo)
 static void
 check_processor(ReturnSetInfo *rsinfo)
 {
-	const bn_kernels *chosen = bn_kernels_select(bitnet_kernel);
+	const bn_kernels *chosen = BitnetKernels(bitnet_kernel);
 	const bn_kernels *best = bn_kernels_select(NULL);
 	int			threads = BitnetThreads();
 	int			processors = BitnetProcessors();
 
-	if (chosen == NULL)
-		report(rsinfo, "kernel", "error", "Set \"bitnet.kernel\" to \"auto\".",
-			   "\"%s\" cannot run on this processor", bitnet_kernel);
-	else if (strcmp(best->name, "scalar") == 0)
+	if (strcmp(best->name, "scalar") == 0)
 		report(rsinfo, "kernel", "warning",
 			   "Answers are the same on every processor, but this one has no instructions that make them fast.",
 			   "%s: %s", chosen->name, chosen->description);
@@ -252,20 +249,6 @@ check_engine(ReturnSetInfo *rsinfo, const BitnetModel *model)
 			   GetConfigOption("max_worker_processes", false, false));
 }
 
-/* Is the model in what min_dynamic_shared_memory reserves? */
-static bool
-is_in_main_region(const BitnetModel *model)
-{
-	BitnetModelInfo *info = palloc(sizeof(BitnetModelInfo) * BITNET_MAX_MODELS);
-	int			n = BitnetListModels(info);
-	int			i;
-
-	for (i = 0; i < n; i++)
-		if (info[i].generation == model->generation)
-			return BitnetSegmentIsMain(info[i].handle);
-	return false;
-}
-
 /* Where models live: of what kind that memory is, and how much is left. */
 static void
 check_shared_memory(ReturnSetInfo *rsinfo, const BitnetModel *model)
@@ -273,7 +256,7 @@ check_shared_memory(ReturnSetInfo *rsinfo, const BitnetModel *model)
 	const char *kind = GetConfigOption("dynamic_shared_memory_type", false, false);
 	struct statvfs fs;
 
-	if (model != NULL && is_in_main_region(model))
+	if (model != NULL && BitnetSegmentIsMain(dsm_segment_handle(model->segment)))
 		report(rsinfo, "shared memory", "ok", NULL,
 			   "the model is in the main region, min_dynamic_shared_memory is %s",
 			   GetConfigOptionByName("min_dynamic_shared_memory", NULL, false));

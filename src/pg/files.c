@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "catalog/pg_authid.h"
+#include "common/string.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -175,8 +176,7 @@ BitnetReportUnknownModel(const char *name)
 {
 	const char *extension = ".gguf";
 	size_t		length = strlen(name);
-	bool		is_file_name = length > strlen(extension) &&
-		strcmp(name + length - strlen(extension), extension) == 0;
+	bool		is_file_name = length > strlen(extension) && pg_str_endswith(name, extension);
 	StringInfoData where;
 	List	   *directories;
 	ListCell   *cell;

@@ -31,14 +31,6 @@ extern BitnetText *BitnetSummarize(const BitnetModel *model, const BitnetArgs *a
 								   const BitnetText *inputs, int n);
 
 /*
- * One round of summarising: the text is cut into parts that the model can
- * hold, and their summaries, one paragraph each, take its place.  The result
- * is at most half as long.
- */
-extern BitnetText BitnetCondense(const BitnetModel *model, const BitnetArgs *args,
-								 BitnetText input);
-
-/*
  * Natural logarithm of the probability of each label as the whole answer, for
  * each of n texts (classify.c); logprobs is [n][args->n_labels].
  */

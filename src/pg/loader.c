@@ -128,12 +128,6 @@ read_in_thread(void *file, uint64_t offset, void *buf, size_t len)
 	return pread(((FileReader *) file)->fd, buf, len, (off_t) offset);
 }
 
-static bool
-should_stop(void *ctx)
-{
-	return bitnet_hooks.should_stop(NULL);
-}
-
 /*
  * bn_hooks.progress: tells about a load that takes long, the client or, in the
  * preload worker, the log.  Interrupts are held because a message would serve
@@ -245,7 +239,7 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 {
 	FileReader *reader = source->ctx;
 	LoadProgress progress = {name, GetCurrentTimestamp(), 0};
-	bn_hooks	hooks = {should_stop, report_progress, &progress};
+	bn_hooks	hooks = {bitnet_hooks.should_stop, report_progress, &progress};
 	bn_image_options options = {BN_SCREEN_AUTO, BitnetKernels(bitnet_kernel)->prefers_five};
 	bn_gguf		gguf;
 	size_t		scratch_size;

@@ -11,10 +11,10 @@
 
 #include <sys/stat.h>
 
+#include "common/string.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/dsm_impl.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -66,7 +66,6 @@ storage_name(const BitnetModelInfo *info)
 static void
 put_loaded(ReturnSetInfo *rsinfo, const BitnetModelInfo *info)
 {
-	const bn_kernels *kernels = bn_kernels_select(bitnet_kernel);
 	ModelRow	row;
 
 	start_row(&row, info->name, "loaded", info->path, info->file.size);
@@ -78,10 +77,7 @@ put_loaded(ReturnSetInfo *rsinfo, const BitnetModelInfo *info)
 	row.values[8] = Int32GetDatum(info->context_length);
 	row.values[9] = Int32GetDatum(info->vocab_size);
 	row.values[10] = CStringGetTextDatum(psprintf("%016llx", (unsigned long long) info->checksum));
-	if (kernels)
-		row.values[11] = CStringGetTextDatum(kernels->name);
-	else
-		row.nulls[11] = true;
+	row.values[11] = CStringGetTextDatum(BitnetKernels(bitnet_kernel)->name);
 	row.values[12] = Int64GetDatum(info->loads);
 	row.values[13] = TimestampTzGetDatum(info->loaded_at);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
@@ -124,8 +120,7 @@ put_available(ReturnSetInfo *rsinfo, const char *directory,
 		ModelRow	row;
 
 		CHECK_FOR_INTERRUPTS();
-		if (length <= 5 || length - 5 >= NAMEDATALEN ||
-			strcmp(entry->d_name + length - 5, ".gguf") != 0)
+		if (length <= 5 || length - 5 >= NAMEDATALEN || !pg_str_endswith(entry->d_name, ".gguf"))
 			continue;
 		strlcpy(name, entry->d_name, length - 5 + 1);
 		if (BitnetModelNameComplaint(name) ||

@@ -31,7 +31,7 @@ typedef enum ArgKind
 	ARG_CHOICE,					/* int, index into choices */
 	ARG_NAME,					/* char *, server encoding */
 	ARG_TEXT,					/* BitnetText */
-	ARG_TEXTS					/* BitnetText[] and, after it, their number */
+	ARG_TEXTS					/* BitnetText[]; n_stops or n_labels is their number */
 } ArgKind;
 
 typedef struct ArgSpec

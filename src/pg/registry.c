@@ -543,11 +543,10 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode)
 		BitnetExplainFileError(path, &err);
 		if (loaded && mode == LOAD_REFRESH && status != BN_ERR_CANCELED)
 		{
-			ereport(WARNING,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("could not load the changed model file \"%s\": %s",
-							BitnetShownPath(path), err.detail),
-					 errhint("The model as it was loaded before stays in use.")));
+			BitnetWarnOfError(&err,
+							  psprintf(_("could not load the changed model file \"%s\""),
+									   BitnetShownPath(path)),
+							  _("The model as it was loaded before stays in use."));
 			return false;
 		}
 		BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), BitnetShownPath(path)));

@@ -474,12 +474,6 @@ BitnetRunRequests(BitnetRun *run)
 
 	if (run->n_requests == 0)
 		return;
-	if (kernels == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("kernel \"%s\" cannot run on this processor", bitnet_kernel),
-				 errhint("Set \"bitnet.kernel\" to \"auto\".")));
-
 	INSTR_TIME_SET_CURRENT(start);
 	run->outputs = MemoryContextAllocExtended(run->context,
 											  sizeof(BitnetOutput) * (Size) run->n_requests,

@@ -311,8 +311,13 @@ join_parts(Round *round, int first, int n_parts)
 	return result;
 }
 
-BitnetText
-BitnetCondense(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
+/*
+ * One round of summarising: the text is cut into parts that the model can
+ * hold, and their summaries, one paragraph each, take its place.  The result
+ * is at most half as long.
+ */
+static BitnetText
+condense(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
 {
 	Round		round;
 	BitnetText	result;
@@ -502,7 +507,7 @@ bitnet_summarize_agg_transfn(PG_FUNCTION_ARGS)
 		BitnetInitArgs(&args);
 		all.data = state->input.data;
 		all.length = state->input.len;
-		condensed = BitnetCondense(BitnetGetModel(fcinfo->flinfo, NULL), &args, all);
+		condensed = condense(BitnetGetModel(fcinfo->flinfo, NULL), &args, all);
 
 		/* As the database can have it: it may come back as the text of a column */
 		condensed = BitnetTextFromDatum(PointerGetDatum(BitnetTextToServer(condensed.data, condensed.length)));

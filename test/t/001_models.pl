@@ -35,6 +35,12 @@ is(scalar(segments($node)), 1, 'from the same segment');
 is($node->safe_psql('postgres',
 		"SELECT state, loads, storage, architecture, context_length, vocab_size FROM bitnet_models WHERE name = 'one'"),
 	'loaded|1|dynamic (mmap)|bitnet-b1.58|512|8000', 'the view describes it');
+# 8000 and 1 rows of 128; two layers with Q, K, V, O, three of 256 x 128, and norms of 128, 128, 128 and 256
+my $parameters = 8001 * 128 + 2 * (128 * (128 + 64 + 64 + 128 + 3 * 256) + 3 * 128 + 256);
+is($a->query_safe("SET bitnet.kernel = 'scalar'; SELECT parameters, kernel, loaded_at BETWEEN pg_postmaster_start_time() AND clock_timestamp() "
+	  . "FROM bitnet_models WHERE name = 'one'; RESET bitnet.kernel"), "$parameters|scalar|t", 'and how it is computed with');
+my $of_load = "SELECT checksum, loaded_at FROM bitnet_models WHERE name = 'one'";
+my ($checksum, $loaded_at) = split /\|/, $node->safe_psql('postgres', $of_load);
 
 my ($bytes) = segments($node);
 is($node->safe_psql('postgres', "SELECT bytes FROM bitnet_models WHERE name = 'one'"),
@@ -42,6 +48,9 @@ is($node->safe_psql('postgres', "SELECT bytes FROM bitnet_models WHERE name = 'o
 is($node->safe_psql('postgres', "SELECT bitnet_load('one')"), 'f', 'loading again does nothing');
 is($node->safe_psql('postgres', "SELECT bitnet_load('one', reload => true)"), 't',
 	'unless it is asked for');
+my ($checksum_again, $loaded_again) = split /\|/, $node->safe_psql('postgres', $of_load);
+is($checksum_again, $checksum, 'the same file has the same checksum');
+cmp_ok($loaded_again, 'gt', $loaded_at, 'and was loaded later');
 is($a->query_safe($count), $answer, 'the answer stays the same');
 $b->query_safe($count);
 is(scalar(segments($node)), 1, 'the old image is gone when both have moved on');
@@ -55,6 +64,7 @@ is($b->query_safe('SELECT vocab_size FROM bitnet_models WHERE state = \'loaded\'
 my $new_answer = $b->query_safe($count);
 is($b->query_safe('SELECT vocab_size FROM bitnet_models WHERE state = \'loaded\''), '16000',
 	'the next statement loads it');
+isnt((split /\|/, $node->safe_psql('postgres', $of_load))[0], $checksum, 'another file has another checksum');
 is(scalar(segments($node)), 2, 'the running statement keeps the old image');
 is($a->query_safe('FETCH 1 FROM c'), $first, 'and goes on with it');
 $a->query_safe('COMMIT');
@@ -69,7 +79,7 @@ rename "$models/one.gguf.new", "$models/one.gguf" or die;
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 $session->query_safe("SET bitnet.model = 'one'");
 is($session->query($count), $new_answer, 'a broken new file does not stop the service');
-like($session->{stderr}, qr/WARNING:  could not load the changed model file.*HINT:  The model as it was loaded before stays in use/s,
+like($session->{stderr}, qr/WARNING:  could not load the changed model file.*HINT: .*  The model as it was loaded before stays in use/s,
 	'but there is a warning');
 $session->{stderr} = '';
 $session->query($count);
@@ -122,8 +132,12 @@ my ($result, $stdout, $stderr) = $node->psql('postgres',
 	join(';', map { "SELECT bitnet_load('m$_')" } 1 .. 9));
 like($stderr, qr/too many models are loaded.*HINT:  Unload one of them/s,
 	'a model too many is refused');
+is($node->safe_psql('postgres', "SELECT count(*) FROM bitnet_models WHERE state = 'loaded'"), 8,
+	'eight have room');
 is($node->safe_psql('postgres', "SELECT bitnet_unload('m1') > 0; SELECT bitnet_load('m9')"),
 	"t\nt", 'and accepted after one was unloaded');
+is($node->safe_psql('postgres', "SELECT string_agg(model, ' ' ORDER BY model) FROM bitnet_stats WHERE model ~ '^m[129]\$'"),
+	'm2 m9', 'whose statistics go');
 
 # What cannot be loaded takes no place, neither of a model in memory nor of the
 # statistics of one that was

@@ -57,9 +57,18 @@ ok($node->poll_query_until('postgres',
 		"SELECT state = 'loaded' FROM bitnet_models WHERE name = 'absent'"),
 	'a reload of the configuration tries again what failed');
 
+# and brings back what was unloaded meanwhile
+is($node->safe_psql('postgres', "SELECT bitnet_unload('second') > 0; SELECT state FROM bitnet_models WHERE name = 'second'"),
+	"t\navailable", 'a preloaded model can be unloaded');
+$node->reload;
+ok($node->poll_query_until('postgres',
+		"SELECT state || loads = 'loaded2' FROM bitnet_models WHERE name = 'second'"),
+	'a reload of the configuration brings it back');
+
 # The worker can be ended, and the server stopped while it loads
-$node->safe_psql('postgres',
-	q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'bitnet preload'});
+my $worker = q{FROM pg_stat_activity WHERE backend_type = 'bitnet preload'};
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) $worker");
+ok($node->poll_query_until('postgres', "SELECT count(*) = 0 $worker"), 'the worker can be ended');
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server does not mind the end of the worker');
 make_model($node->basedir . '/models/first.gguf', qw(--layers 8 --hidden 512 --ffn 2048 --heads 4 --vocab 30000));
 $node->stop('fast');

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use BitnetTest;
+use List::Util qw(max min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -23,6 +24,7 @@ my $node = start_server('engine',
 			qw(--layers 8 --hidden 1024 --ffn 4096 --heads 16 --kv 4 --vocab 8000 --ctx 4096));
 	});
 my $models = $node->basedir . '/models';
+my ($processors) = run_command(['nproc']);
 my $raw = q(options => '{"raw": true}');
 
 # A session that stays, but never has a model.
@@ -96,6 +98,8 @@ sub start_for_still
 	kill 'STOP', $engine;
 	start_query($session, $query);
 	ok(wait_until(sub { query("SELECT count(*) FROM bitnet_activity WHERE pid = $caller") eq '1' }), 'a call waits');
+	is(query("SELECT wait_event_type || ' ' || wait_event FROM pg_stat_activity WHERE pid = $caller"),
+		'Extension ' . ($node->pg_version >= 17 ? 'BitnetEngine' : 'Extension'), 'for the engine');
 	kill 'STOP', $caller;
 	my $steps = engine('steps');
 	kill 'CONT', $engine;
@@ -199,8 +203,11 @@ ok(engine_is('sessions = 0 AND cache_used = 0'), 'gives all back, too');
 # The worker is terminated
 
 $pid = engine('pid');
+kill 'STOP', $pid;
 start_query($sessions[$_], long_answer($_ + 1, 120)) for 0 .. 2;
-ok(engine_is('sequences = 3'), 'three wait for the engine');
+ok(wait_until(sub { query('SELECT count(*) FROM bitnet_activity') eq '3' }), 'three wait for the engine');
+kill 'CONT', $pid;
+ok(engine_is('sequences = 3'), 'which computes for them');
 query("SELECT pg_terminate_backend($pid)");
 is_deeply([ map { end_of($_) } @sessions ], \@answers, 'when it is terminated they get the same answers');
 is($_->{stderr}, '', 'without a word') for @sessions;
@@ -248,6 +255,26 @@ is(query(long_answer(1, 120)), $answers[0], 'and the next call starts it again')
 	kill 'CONT', $caller;
 	is(end_of($sessions[0]), $right, 'and the first one is as it was');
 }
+
+# As many threads compute as the session that asks for most of them wants, or there are processors
+
+foreach my $threads ([ 1, 1 ], [ 1, 2 ], [ 2, 1 ])
+{
+	my $most = 0;
+
+	kill 'STOP', ($pid = engine('pid'));
+	$sessions[$_]->query_safe("SET bitnet.threads = $threads->[$_]") for 0, 1;
+	start_query($sessions[$_], long_answer($_ + 1, 120)) for 0, 1;
+	ok(wait_until(sub { query('SELECT count(*) FROM bitnet_activity') eq '2' }), 'two sessions ask');
+	kill 'CONT', $pid;
+	while (query('SELECT count(*) FROM bitnet_activity') ne '0')
+	{
+		$most = max($most, scalar(() = glob "/proc/$pid/task/*")) for 1 .. 100;
+	}
+	is(end_of($sessions[$_]), $answers[$_], "the same answer ($_)") for 0, 1;
+	is($most, min(max(@$threads), $processors), "threads, with @$threads");
+}
+$_->query_safe('RESET bitnet.threads') for @sessions[0, 1];
 
 # Unloading and loading again while it computes
 

@@ -175,6 +175,21 @@ for my $setting (@limits)
 
 	is($out, "0.1.0\n2\n7", 'if it is not allowed to');
 }
+
+# Who was granted a setting may change it as a superuser does, before and after the library is loaded
+query('GRANT SET ON PARAMETER bitnet.kernel TO plain');
+is((run_as('p', "SET bitnet.kernel = 'scalar'", "SELECT bitnet_version() <> ''", 'SHOW bitnet.kernel', "SET bitnet.kernel = 'auto'", 'SHOW bitnet.kernel'))[0],
+	"t\nscalar\nauto", 'a setting that was granted');
+{
+	local $ENV{PGOPTIONS} = '-c bitnet.kernel=scalar';
+
+	is((run_as('p', "SELECT bitnet_version() <> ''", 'SHOW bitnet.kernel'))[0], "t\nscalar", 'also with the connection');
+	like((run_as('p', 'SELECT bitnet_version()', 'SET bitnet.threads = 2'))[1], qr/permission denied to set parameter "bitnet.threads"/,
+		'and no other');
+}
+query('REVOKE SET ON PARAMETER bitnet.kernel FROM plain');
+like((run_as('p', 'SELECT bitnet_version()', "SET bitnet.kernel = 'scalar'"))[1], qr/permission denied to set parameter "bitnet.kernel"/,
+	'until it is revoked');
 my @resets = ('RESET bitnet.threads', 'SET bitnet.threads TO DEFAULT', 'RESET ALL', 'ALTER ROLE plain RESET bitnet.threads', 'ALTER ROLE plain RESET ALL');
 run_as('p', @resets);
 run_as('p', 'SELECT bitnet_version()', @resets);

@@ -12,6 +12,7 @@ use Test::More;
 
 my $n_files = 200;
 my $seed = $ENV{BITNET_MUTATION_SEED} // 53;
+srand($seed);
 
 my $node = start_server('mutated');
 my $models = $node->basedir . '/models';
@@ -150,7 +151,6 @@ my $answer = "SELECT bitnet_generate('a red hat', 8, model => 'good')";
 my $expected = $session->query_safe($answer);
 my $pid = backend_pid($session);
 
-srand($seed);
 my %count = (loaded => 0, refused => 0, silent => 0);
 my @wrong;
 for my $i (1 .. $n_files)
