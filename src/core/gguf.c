@@ -186,8 +186,8 @@ copy_preview(char *preview, size_t size, const uint8_t *bytes, uint64_t length)
 	preview[n] = '\0';
 }
 
-static uint64_t
-scalar_bytes(uint32_t type)
+uint64_t
+bn_gguf_scalar_bytes(uint32_t type)
 {
 	switch (type)
 	{
@@ -412,7 +412,7 @@ take_array(header_reader *r, bn_gguf_value *v, const char *key, bn_error *err)
 					   key, item_type);
 	v->item_type = (bn_gguf_type) item_type;
 
-	item_bytes = item_type == BN_GGUF_STRING ? 8 : scalar_bytes(item_type);
+	item_bytes = item_type == BN_GGUF_STRING ? 8 : bn_gguf_scalar_bytes(item_type);
 	left = r->source->size - r->offset;
 	if (v->count > left / item_bytes)
 		return bn_fail(err, BN_ERR_TRUNCATED, offset,
@@ -488,7 +488,7 @@ read_value(bn_gguf *g, header_reader *r, uint32_t i, bn_error *err)
 	else if (type == BN_GGUF_BOOL)
 		BN_TRY(take_bools(r, 1, key, err));
 	else
-		BN_TRY(step_over(r, scalar_bytes(type), key, err));
+		BN_TRY(step_over(r, bn_gguf_scalar_bytes(type), key, err));
 	v->bytes = r->offset - v->offset;
 	return BN_OK;
 }

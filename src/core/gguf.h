@@ -30,6 +30,9 @@ typedef enum bn_gguf_type
 	BN_GGUF_I64, BN_GGUF_F64
 } bn_gguf_type;
 
+/* Bytes of a value of that bn_gguf_type; 0 if it is none of one size. */
+extern uint64_t bn_gguf_scalar_bytes(uint32_t type);
+
 /* ggml tensor types that the project reads; all others are refused. */
 typedef enum bn_ggml_type
 {

@@ -44,26 +44,6 @@ is_number(bn_gguf_type type)
 	return is_integer(type) || type == BN_GGUF_F32 || type == BN_GGUF_F64;
 }
 
-static size_t
-number_bytes(bn_gguf_type type)
-{
-	switch (type)
-	{
-		case BN_GGUF_U8:
-		case BN_GGUF_I8:
-			return 1;
-		case BN_GGUF_U16:
-		case BN_GGUF_I16:
-			return 2;
-		case BN_GGUF_U32:
-		case BN_GGUF_I32:
-		case BN_GGUF_F32:
-			return 4;
-		default:
-			return 8;
-	}
-}
-
 /* The integer stored at p; false if it is above INT64_MAX. */
 static bool
 decode_int(bn_gguf_type type, const uint8_t *p, int64_t *value)
@@ -157,7 +137,7 @@ bn_gguf_get_int(const bn_gguf *g, const char *key, int64_t min, int64_t max,
 		return BN_OK;
 	if (!is_integer(v->type))
 		return wrong_type(key, v, "an integer", err);
-	BN_TRY(g->source.read(g->source.ctx, v->offset, bytes, number_bytes(v->type), err));
+	BN_TRY(g->source.read(g->source.ctx, v->offset, bytes, (size_t) bn_gguf_scalar_bytes(v->type), err));
 	if (!decode_int(v->type, bytes, value))
 		return bn_fail(err, BN_ERR_FORMAT, v->offset,
 					   "the value of \"%s\" is %lu, outside the range %ld to %ld",
@@ -181,7 +161,7 @@ bn_gguf_get_float(const bn_gguf *g, const char *key, double *value, bool *found,
 		return BN_OK;
 	if (!is_number(v->type))
 		return wrong_type(key, v, "a number", err);
-	BN_TRY(g->source.read(g->source.ctx, v->offset, bytes, number_bytes(v->type), err));
+	BN_TRY(g->source.read(g->source.ctx, v->offset, bytes, (size_t) bn_gguf_scalar_bytes(v->type), err));
 	*value = decode_float(v->type, bytes);
 	return BN_OK;
 }
@@ -342,7 +322,7 @@ bn_gguf_next_int(bn_gguf_cursor *c, int64_t *value, bn_error *err)
 
 	if (!is_integer(c->value->item_type))
 		return bn_fail(err, BN_ERR_INVALID, c->offset, "not an array of integers");
-	BN_TRY(cursor_take(c, number_bytes(c->value->item_type), &p, err));
+	BN_TRY(cursor_take(c, (size_t) bn_gguf_scalar_bytes(c->value->item_type), &p, err));
 	if (!decode_int(c->value->item_type, p, value))
 		return bn_fail(err, BN_ERR_FORMAT, offset,
 					   "element %lu of an array, %lu, is out of range",
@@ -358,7 +338,7 @@ bn_gguf_next_float(bn_gguf_cursor *c, double *value, bn_error *err)
 
 	if (!is_number(c->value->item_type))
 		return bn_fail(err, BN_ERR_INVALID, c->offset, "not an array of numbers");
-	BN_TRY(cursor_take(c, number_bytes(c->value->item_type), &p, err));
+	BN_TRY(cursor_take(c, (size_t) bn_gguf_scalar_bytes(c->value->item_type), &p, err));
 	*value = decode_float(c->value->item_type, p);
 	c->index++;
 	return BN_OK;

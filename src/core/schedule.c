@@ -174,11 +174,9 @@ bn_schedule_init(bn_schedule **schedule, void *memory, size_t size, const bn_mod
 				 const bn_kernels *kernels, const bn_schedule_limits *limits, bn_error *err)
 {
 	bn_schedule *s = memory;
-	bn_schedule measured;
 	size_t		needed;
 
-	BN_TRY(check_limits(model, limits, err));
-	needed = lay_out(&measured, NULL, model, limits);
+	BN_TRY(bn_schedule_size(model, limits, &needed, err));
 	if (size < needed)
 		return bn_fail(err, BN_ERR_NOSPACE, BN_NO_OFFSET,
 					   "%lu bytes of memory where %lu are needed",
@@ -265,7 +263,6 @@ bn_schedule_add(bn_schedule *s, bn_run *run, bn_error *err)
 		r->is_greedy = true;
 		r->n_prefilled = 0;
 		r->state = BN_WAITING;
-		r->n_done = 0;
 		r->slot = -1;
 		r->n_draft = 1;
 	}
@@ -443,7 +440,6 @@ admit_next(bn_schedule *s, bn_run *run)
 	run->stats.reused_tokens += reused;
 	s->stats.reused_tokens += reused;
 	r->slot = (int32_t) (sl - s->slots);
-	r->n_done = reused;
 	r->state = BN_PREFILL;
 	if (r->kind == BN_REQUEST_EMBED)
 		memset(s->pooled + (size_t) r->slot * (size_t) s->model->config->d_model, 0,
@@ -604,7 +600,6 @@ take_result(bn_schedule *s, const bn_step_entry *entry, bn_slot *sl)
 	bn_sequence_fill(s->kv, &sl->sequence, entry->position, entry->token);
 	if (r->state == BN_PREFILL)
 	{
-		r->n_done = entry->position + 1;
 		r->n_prefilled++;
 		sl->run->stats.prefill_tokens++;
 		s->stats.prefill_tokens++;
@@ -616,7 +611,7 @@ take_result(bn_schedule *s, const bn_step_entry *entry, bn_slot *sl)
 		for (i = 0; i < d; i++)
 			pooled[i] += entry->hidden[i];
 	}
-	last = r->n_done == bn_prompt_positions(r);
+	last = entry->position + 1 == bn_prompt_positions(r);
 	switch (r->kind)
 	{
 		case BN_REQUEST_GENERATE:

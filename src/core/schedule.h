@@ -75,7 +75,6 @@ typedef struct bn_request
 
 	/* the scheduler's; a caller may read the state */
 	bn_request_state state;
-	int32_t		n_done;			/* prompt tokens in the cache */
 	int32_t		slot;			/* sequence, or -1 */
 	int32_t		n_draft;		/* tokens to guess next time */
 } bn_request;

@@ -131,7 +131,6 @@ BitnetChannelResult(BitnetChannel *channel, int number, bn_request *request)
 
 	request->n_output = (int32) pg_atomic_read_u32(&r->n_output);
 	request->finish = (bn_finish) r->finish;
-	request->n_prefilled = r->n_prefilled;
 	request->logprob = r->logprob;
 	request->is_greedy = r->is_greedy;
 	request->state = BN_FINISHED;
@@ -164,13 +163,12 @@ BitnetInitJob(BitnetJob *job, BitnetChannel *channel)
 	memset(job, 0, sizeof(*job));
 	job->channel = channel;
 	job->last = channel->posted;
-	job->requests = palloc0(sizeof(bn_request) * (Size) channel->n_requests);
-	job->run.requests = job->requests;
+	job->run.requests = palloc0(sizeof(bn_request) * (Size) channel->n_requests);
 	job->run.n_requests = channel->n_requests;
 	for (i = 0; i < channel->n_requests; i++)
 	{
 		const BitnetChannelRequest *from = &channel->requests[i];
-		bn_request *to = &job->requests[i];
+		bn_request *to = &job->run.requests[i];
 		void	   *result = (char *) channel + from->result;
 
 		to->kind = (bn_request_kind) from->kind;
@@ -198,7 +196,7 @@ BitnetServeStops(BitnetJob *job, bn_schedule *schedule)
 	job->n_stops = n_stops;
 	pg_read_barrier();
 	for (i = job->first_open; i < job->run.n_admitted; i++)
-		if (job->requests[i].state != BN_FINISHED &&
+		if (job->run.requests[i].state != BN_FINISHED &&
 			pg_atomic_read_u32(&job->channel->requests[i].stop) != 0)
 			bn_schedule_stop(schedule, &job->run, i);
 }
@@ -233,7 +231,7 @@ BitnetShowStep(BitnetJob *job, BitnetProgress *progress)
 	count_time(job);
 	for (i = job->first_open; i < job->run.n_admitted; i++)
 	{
-		const bn_request *r = &job->requests[i];
+		const bn_request *r = &job->run.requests[i];
 
 		prefill |= r->state == BN_PREFILL;
 		decode |= r->state == BN_DECODE;
@@ -261,11 +259,10 @@ BitnetFinishJob(BitnetJob *job)
 
 	for (i = 0; i < channel->n_requests; i++)
 	{
-		const bn_request *from = &job->requests[i];
+		const bn_request *from = &job->run.requests[i];
 		BitnetChannelRequest *to = &channel->requests[i];
 
 		to->finish = from->finish;
-		to->n_prefilled = from->n_prefilled;
 		to->logprob = from->logprob;
 		to->is_greedy = from->is_greedy;
 		pg_atomic_write_u32(&to->n_output, (uint32) from->n_output);

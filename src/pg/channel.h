@@ -40,7 +40,6 @@ typedef struct BitnetChannelRequest
 	/* the job's */
 	pg_atomic_uint32 n_output;
 	int32		finish;
-	int32		n_prefilled;
 	double		logprob;
 	bool		is_greedy;
 } BitnetChannelRequest;
@@ -97,7 +96,6 @@ typedef struct BitnetJob
 {
 	BitnetChannel *channel;
 	bn_run		run;
-	bn_request *requests;
 	int			first_open;		/* all before it are finished */
 	uint32		n_stops;		/* that have been looked at */
 	instr_time	last;			/* up to where time has been counted */

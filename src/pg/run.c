@@ -420,7 +420,7 @@ compute_alone(BitnetRun *run, const BitnetPart *part, const bn_kernels *kernels,
 	if (channel->status != BN_OK)
 		report_failure(&job.run.error);
 	take_results(run, channel, first);
-	pfree(job.requests);
+	pfree(job.run.requests);
 	pfree(channel);
 }
 
