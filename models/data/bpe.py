@@ -14,7 +14,7 @@ import re
 from collections import Counter, defaultdict
 
 # \p{L} and \p{N} through what re has; the corpus holds no character for which
-# the two differ (build.py sees to it).
+# the two differ (prose.py leaves out such paragraphs, and what is written here is ASCII).
 LETTER = r"[^\W\d_]"
 SPLIT = re.compile(
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"

@@ -58,7 +58,7 @@ SYLLABLE = {
     lan lor lu ma mer mi nel no or pal per qui ra rin ro sal sol ta tel tor ul va ven vi wes xan yor za
     zen zi""".split(),
               """a on is ex ia or ix us en o ara ino ent ora eta ium ello ero ana eon ista ovo""".split()),
-    "held": ("""ab ban cas dri eth fro gri hol ish jar kri lum mon nor pru ros ste tri ven wol zar
+    "held": ("""ab ban cas dri eth fro gri hol ish jar kri lum mon nor pru ros ste tri vok wol zar
     bex cly dun""".split(),
              """ak um ita ond ula ers alo ine omi ast""".split()),
 }

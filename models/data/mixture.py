@@ -1,4 +1,6 @@
 """What share of which task, and the pairs for preference optimisation."""
+import re
+
 import labels as names
 import lexicon
 import opinions
@@ -8,7 +10,7 @@ import practice
 import tasks
 import texts
 import wordnet
-from grammar import TRAIN, expand, pick, split_list
+from grammar import HELD, TRAIN, expand, pick, split_list
 from ontology import PASSAGES, THESAURUS, TOPICS, WANTS, WORDS, add_later
 
 # Kinds of text and their shares.
@@ -37,6 +39,30 @@ LISTS = {
                 for says, asks, fact in facts for part, x in (("say", says), ("ask", asks))},
     "FIELD": {"%s/%s" % (field, part): x for field, lists in tasks.FIELDS.items() for part, x in zip(("name", "ask"), lists)}}
 add_later(LISTS)
+
+
+def plain(label):
+    return label.replace("_", " ").replace("-", " ").lower()
+
+
+def held_names():
+    """Names of the held-out split that training cannot have as a label: neither as
+    a name, nor as a word of the exercises with words, nor put together."""
+    lists = [x for kind in ("TOPIC", "GROUP", "INTENT", "KIND", "CATEGORY", "ASPECT") for x in LISTS[kind].values()]
+    names, held = ({plain(label) for x in lists for label in split_list(x, split)} for split in (TRAIN, HELD))
+    words = {plain(w) for s in wordnet.ALL for w in s.words} | {plain(w) for word, others, _ in THESAURUS for w in [word] + others}
+    longer = [re.compile(re.escape(x).replace("%s", "(.*)")) for x in tasks.LONGER + ["%s and %s"]]
+
+    def is_composed(name):
+        found = (x.fullmatch(name) for x in longer)
+        return any(m and all(part in names for part in m.groups()) for m in found)
+
+    return {x for x in held - names - words if not is_composed(x)}
+
+
+HELD_NAMES = held_names()
+LABELS = re.compile("Categories:\n((?:- .*\n?)+)")
+
 # Names that mean the same, and how often the dictionary is about one of them
 MEANINGS = [(list(LISTS[kind].values()), weight) for kind, weight in
             (("TOPIC", 50), ("GROUP", 15), ("CATEGORY", 12), ("INTENT", 8), ("ASPECT", 6), ("KIND", 4))]
@@ -194,12 +220,18 @@ TASKS = [(practice_task, 90), (word_task, 12), (topic_task, 28), (other_label_ta
          (extract_task, 16), (turns_task, 8), (joined_task, 30), (pgqa.pg_task, 10), (smalltalk_task, 0.5)]
 
 
+def has_held_name(turns):
+    """Is one of the labels held out?  Words that are put together may be."""
+    return any(plain(line[2:]) in HELD_NAMES for question, _ in turns for found in LABELS.findall(question) for line in found.split("\n"))
+
+
 def sft(rng, split):
     """One conversation: a list of (user, assistant)."""
     while True:
         result = choose(TASKS, rng)(rng, split)
-        if result:
-            return result if isinstance(result, list) else [result]
+        turns = result if isinstance(result, list) else [result]
+        if result and not (split == TRAIN and has_held_name(turns)):
+            return turns
 
 
 def gloss(rng):

@@ -27,10 +27,7 @@ def load_topics():
     of everyday.txt have sentences but no issues in a canonical form."""
     topics = {}
     for file in ("support.txt", "ops.txt", "news.txt", "office.txt", "everyday.txt"):
-        path = os.path.join(HERE, file)
-        if not os.path.exists(path):
-            continue
-        for number, line in enumerate(open(path, encoding="utf-8"), 1):
+        for number, line in enumerate(open(os.path.join(HERE, file), encoding="utf-8"), 1):
             line = line.strip()
             if not line or line[0] == "#":
                 continue

@@ -115,15 +115,15 @@ def sort_words(rng, split):
     else:
         chosen = rng.sample(THESAURUS, rng.choice([2, 3, 4, 5]))
         pairs = [(rng.choice([word] + [what] * 2), rng.choice(others)) for word, others, what in chosen]
-    same = rng.random() < 0.15
-    if same:                        # with a name that begins like another
+    begins = rng.random() < 0.15
+    if begins:                        # with a name that begins like another
         (_, b), (_, other) = rng.sample(pairs, 2)
         pairs.append(2 * [b + " " + other.split()[-1]])
     names = styled([b for _, b in pairs], rng, split)
     if not names:
         return None
     # The same words, written alike or not: looking up, and what capitals stand for
-    same = same or rng.random() < (0.05 if names == [b for _, b in pairs] else 0.45)
+    same = begins or rng.random() < (0.05 if names == [b for _, b in pairs] else 0.45)
     items = [(b if same else a, name) for (a, b), name in zip(pairs, names)]
     rng.shuffle(items)
     rng.shuffle(names)

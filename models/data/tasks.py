@@ -1,7 +1,7 @@
 """Questions to the model about a text, with their answers.
 
 The user messages of classify and summarize are word for word those that
-src/pg/prompts.h makes; see prompts() for the check.
+src/pg/prompts.h makes; see check_prompts().
 """
 import os
 import re
@@ -291,7 +291,7 @@ FIELDS = {
                "How is the order numbered?", "Do you see an order number, and what is it?", "What is the ID of the order in question?",
                "Which purchase does the writer refer to?", "I need to look up the order: what is its number?",
                "By which number can the order be found?", "Which order does the customer write about?", "What order number does the writer quote?"]),
-    "date": (["date", "order date", "date of the order", "date of purchase", "date of the order",
+    "date": (["date", "order date", "date of buying", "date of purchase", "date of the order",
               "purchase date", "day of the order", "day of purchase", "date of ordering", "date the order was placed", "ordering date",
               "day the order was made", "placement date", "day it was ordered"],
              ["When was the order placed?", "On which date was it bought?", "What is the order date?", "What is the date of the order?", "On what date was the order made?",
@@ -460,7 +460,7 @@ FIELDS = {
              "What weekday does the text name?", "Can you say which day of the week it is?"]),
 }
 # A field is asked for only where nothing else in the text could be meant.
-RIVALS = {"date": ["date2"], "product": ["product2"], "amount": ["amount2"], "who": ["person2", "person3"], "city": ["city2"],
+RIVALS = {"date": ["date2", "due_date"], "day": ["due_day"], "month": ["date", "date2", "due_date"], "product": ["product2"], "amount": ["amount2"], "who": ["person2", "person3"], "city": ["city2"],
           "host": ["host2"], "time": ["time2"], "version": ["version2"], "company": ["company2"]}
 EXTRACT = ["Extract the {field} from the text.\n\nText:\n{text}", "What is the {field}?\n\nText:\n{text}",
            "Text:\n{text}\n\nWhat is the {field}?", "Find the {field} in the text. Answer with the {field} only.\n\nText:\n{text}",
@@ -478,8 +478,6 @@ def askable(rec):
     out = []
     for f in FIELDS:
         if f in rec.slots and not any(r in rec.slots for r in RIVALS.get(f, ())):
-            if f == "who" and rec.text.count(rec.slots[f]) == 0:
-                continue
             if rec.family not in ("support", "review"):
                 f = {"date": "anydate", "who": "author"}.get(f, f)
             out.append(f)
@@ -500,12 +498,11 @@ def field_name(field, rng, split):
     return pick(FIELDS[field][0], rng, split)
 
 
-def extract_task(rec, rng, split, field=None):
+def extract_task(rec, rng, split):
     fields = askable(rec)
-    if field is None:
-        if not fields:
-            return None
-        field = rng.choice(fields)
+    if not fields:
+        return None
+    field = rng.choice(fields)
     layout = rng.choice(EXTRACT)
     return fill(layout, field=field_name(field, rng, split), text=rec.text), value(rec, field)
 

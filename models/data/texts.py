@@ -20,7 +20,8 @@ class Record:
 
     def __init__(self):
         self.text = self.family = self.kind = self.topic = self.group = ""
-        self.intent = self.sentiment = None
+        self.intent = self.sentiment = self.category = self.aspect = None
+        self.kind_label = self.unnamed = None
         self.who = self.what = self.want = None
         self.slots = {}
         self.qa = []            # further (question, answer) pairs
@@ -222,13 +223,24 @@ def paragraph(w, slots, first, others, want=None):
     return body
 
 
+OFFICE_VALUES = ("company", "city", "date", "person2", "team", "amount", "invoice", "day", "product", "n", "version", "role")
+
+
+def with_values(first, issue, slots, names, form):
+    """The sentence with the values that the issue's canonical form has, behind it where it lacks them."""
+    for f in names:
+        if "{%s}" % f in issue.canon and f not in slots.used:
+            first += form % slots[f]
+    return first
+
+
 def done(rec, w, text, e, slots):
     rec.text = w.finish(text)
     take_slots(rec, e, slots)
     return rec
 
 
-def start(rng, split, family, kind, topic, kind_label, unnamed, full, category=None):
+def start(rng, split, family, kind, topic, kind_label, unnamed, category=None):
     w = Writer(rng, split)
     e = new_entities(rng, split, category)
     e["said"] = rng.choice(["said", "says", "stated"]) + " " + OPEN + e["who"] + CLOSE
@@ -255,14 +267,12 @@ def topics_of(family):
 def ops_text(rng, split, topic=None, full=None):
     """A note that an operator wrote about an incident."""
     topic = topic or rng.choice(topics_of("ops"))
-    w, e, slots, rec = start(rng, split, "ops", "incident", topic, "incident", "The operator", full)
+    w, e, slots, rec = start(rng, split, "ops", "incident", topic, "incident", "The operator")
     issue = rng.choice(topic.issues)
     want = WANTS[rng.choice(topic.wants)]
     rec.what = unmark(expand(issue.canon, rng, marked(e)))
     first = w.say(issue.wordings, slots)
-    for f in ("host", "service", "version"):
-        if "{%s}" % f in issue.canon and f not in slots.used:
-            first += ", " + slots[f]
+    first = with_values(first, issue, slots, ("host", "service", "version"), ", %s")
     others = []
     names = [f for f in INCIDENT_FACTS if f not in slots.used]
     rng.shuffle(names)
@@ -285,7 +295,7 @@ def ops_text(rng, split, topic=None, full=None):
 
 def log_text(rng, split, topic=None, full=None):
     topic = topic or rng.choice(topics_of("ops"))
-    w, e, slots, rec = start(rng, split, "ops", "log", topic, "log", "The server", full)
+    w, e, slots, rec = start(rng, split, "ops", "log", topic, "log", "The server")
     issue = rng.choice(topic.issues)
     day = "%d-%02d-%02d" % (rng.randrange(2020, 2028), rng.randrange(1, 13), rng.randrange(1, 29))
     h, m, s = rng.randrange(24), rng.randrange(60), rng.randrange(60)
@@ -318,7 +328,7 @@ def log_text(rng, split, topic=None, full=None):
 
 def news_text(rng, split, topic=None, full=None):
     topic = topic or rng.choice(topics_of("news"))
-    w, e, slots, rec = start(rng, split, "news", "news", topic, "news", "The report", full)
+    w, e, slots, rec = start(rng, split, "news", "news", topic, "news", "The report")
     w.typos, w.stop = 0, "."
     if rng.random() < 0.9:
         w.case = "normal"
@@ -326,9 +336,7 @@ def news_text(rng, split, topic=None, full=None):
     want = WANTS[rng.choice(topic.wants)]
     first = w.say(issue.wordings, slots)
     rec.what = unmark(expand(issue.canon, rng, marked(e)))
-    for f in ("company", "city", "date", "person2"):
-        if "{%s}" % f in issue.canon and f not in slots.used:
-            first += " (" + slots[f] + ")"
+    first = with_values(first, issue, slots, ("company", "city", "date", "person2"), " (%s)")
     has_want = full or rng.random() < 0.6
     others = w.several(NEWS_NOISE, slots, rng.choice([0, 1, 2, 2, 3, 5, 7])) + w.filler(slots)
     want_text = w.say(want.wordings, slots) if has_want else None
@@ -343,14 +351,12 @@ def news_text(rng, split, topic=None, full=None):
 def office_text(rng, split, topic=None, full=None):
     """An e-mail within a company."""
     topic = topic or rng.choice(topics_of("office"))
-    w, e, slots, rec = start(rng, split, "office", "mail", topic, "office", "The sender", full)
+    w, e, slots, rec = start(rng, split, "office", "mail", topic, "office", "The sender")
     issue = rng.choice(topic.issues)
     want = WANTS[rng.choice(topic.wants)]
     first = w.say(issue.wordings, slots)
     rec.what = unmark(expand(issue.canon, rng, marked(e)))
-    for f in ("company", "city", "date", "person2", "team", "amount", "invoice", "day", "product", "n", "version", "role"):
-        if "{%s}" % f in issue.canon and f not in slots.used:
-            first += " (" + slots[f] + ")"
+    first = with_values(first, issue, slots, OFFICE_VALUES, " (%s)")
     has_want = full or rng.random() < 0.7
     others = w.several(MAIL_NOISE, slots, rng.choice([0, 1, 1, 2, 3, 4])) + w.filler(slots)
     body = paragraph(w, slots, first, others, w.say(want.wordings, slots) if has_want else None)
@@ -375,16 +381,14 @@ def office_text(rng, split, topic=None, full=None):
 def meeting_text(rng, split, topic=None, full=None):
     """Notes of a meeting: who was there, what was said, who does what."""
     topic = topic or rng.choice(topics_of("office"))
-    w, e, slots, rec = start(rng, split, "office", "meeting", topic, "meeting", "The team", full)
+    w, e, slots, rec = start(rng, split, "office", "meeting", topic, "meeting", "The team")
     issue = rng.choice(topic.issues)
     want = WANTS[rng.choice(topic.wants)]
     first = w.say(issue.wordings, slots)
     rec.what = unmark(expand(issue.canon, rng, marked(e)))
-    for f in ("company", "city", "date", "person2", "team", "amount", "invoice", "day", "product", "n", "version", "role"):
-        if "{%s}" % f in issue.canon and f not in slots.used:
-            first += " (" + slots[f] + ")"
+    first = with_values(first, issue, slots, OFFICE_VALUES, " (%s)")
     has_want = full or rng.random() < 0.6
-    lines = [rng.choice(["Meeting notes", "Minutes", "Notes", "Weekly meeting", "Team meeting", "Jour fixe"]) + rng.choice(["", " of the " + e["team"], " " + e["date2"]])]
+    lines = [rng.choice(["Meeting notes", "Minutes", "Notes", "Weekly meeting", "Team meeting", "Jour fixe"]) + rng.choice(["", " of the " + e["team"], " " + slots["date2"]])]
     if "date" not in slots.used and rng.random() < 0.3:
         lines.append("Date: " + slots["date"])
     speaker = (full or rng.random() < 0.7)
@@ -393,9 +397,9 @@ def meeting_text(rng, split, topic=None, full=None):
     notes = [first]
     if has_want:
         notes.append(w.say(want.wordings, slots))
-    extra = []
+    extra, dues = [], {}
     if rng.random() < 0.6:
-        acts = rng.sample(ACTIONS[:20] + ACTIONS[25:45] if split == TRAIN else ACTIONS[20:25] + ACTIONS[45:] + ACTIONS[:4], rng.choice([1, 2, 2, 3]))
+        acts = rng.sample(ACTIONS[:20] + ACTIONS[25:45] if split == TRAIN else ACTIONS[20:25] + ACTIONS[45:], rng.choice([1, 2, 2, 3]))
         people = []
         for a in acts:
             p = lexicon.first_name(rng, split) + ("" if rng.random() < 0.5 else " " + lexicon.last_name(rng, split))
@@ -403,6 +407,7 @@ def meeting_text(rng, split, topic=None, full=None):
                 continue
             people.append(p)
             due = rng.choice(lexicon.DAYS + [lexicon.date(rng)])
+            dues["due_day" if due in lexicon.DAYS else "due_date"] = due
             line = pick(ACTION_LINE, rng, split).replace("{a}", a).replace("{p}", OPEN + p + CLOSE)
             line = expand(line, rng, slots)
             if rng.random() < 0.5 and ":" not in line:
@@ -421,6 +426,7 @@ def meeting_text(rng, split, topic=None, full=None):
         text = "\n".join(lines + [bullet + w.sentence(s) for s in notes])
     rec.want = want.canon if has_want else None
     rec = done(rec, w, text, e, slots)
+    rec.slots.update(dues)
     if rec.qa:
         rec.slots["person2"] = ""       # several people: a question for "the name" would be open
     return rec
@@ -429,7 +435,7 @@ def meeting_text(rng, split, topic=None, full=None):
 def everyday_text(rng, split, topic=None, full=None):
     """A few sentences on a subject of daily life."""
     topic = topic or rng.choice(topics_of("everyday"))
-    w, e, slots, rec = start(rng, split, "everyday", "everyday", topic, None, None, full)
+    w, e, slots, rec = start(rng, split, "everyday", "everyday", topic, None, None)
     rec.intent = None
     first, *more = w.several(topic.issues[0].wordings, slots, rng.choice([1, 1, 2, 2, 3]))
     others = more + w.several(DISTRACT, slots, rng.choice([0, 0, 0, 1, 2]))
@@ -443,7 +449,7 @@ UNNAMED = {"support": "The customer", "ops": "The operator", "news": "The report
 
 def short_text(rng, split, topic, want=None, signed=False, facts=()):
     """One sentence on a topic, now and then with one beside the point; with a wish, a name and facts if asked for."""
-    w, e, slots, rec = start(rng, split, topic.family, "short", topic, None, UNNAMED[topic.family], False)
+    w, e, slots, rec = start(rng, split, topic.family, "short", topic, None, UNNAMED[topic.family])
     issue = rng.choice(topic.issues)
     parts = [w.say(issue.wordings, slots)]
     if issue.canon and all(f in slots.used for f in re.findall(r"{(\w+)}", issue.canon)):
@@ -464,7 +470,7 @@ def short_text(rng, split, topic, want=None, signed=False, facts=()):
 
 def short_wish(rng, split):
     """One sentence that says what its writer wants."""
-    w, e, slots, rec = start(rng, split, "wish", "short", None, None, None, False)
+    w, e, slots, rec = start(rng, split, "wish", "short", None, None, None)
     if rng.random() < 0.15:
         rec.want, wordings = rng.choice([x for wants in opinions.REVIEW_WANTS.values() for x in wants])
     else:
@@ -494,7 +500,7 @@ COLUMN = {"positive": 1, "negative": 2, "neutral": 3}
 def short_review(rng, split, sentiment):
     """A verdict, or a remark on one aspect."""
     category = rng.choice(list(lexicon.THINGS))
-    w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, category)
+    w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, category)
     name_thing(e, slots, pick(lexicon.THINGS[category], rng, split))
     parts = [w.say(opinions.VERDICT[sentiment] if rng.random() < 0.6 else rng.choice(list(opinions.ASPECTS.values()))[COLUMN[sentiment]], slots)]
     if rng.random() < 0.25:
@@ -505,7 +511,7 @@ def short_review(rng, split, sentiment):
 
 def short_remark(rng, split, aspect):
     """What a review says of one aspect, in any mood."""
-    w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, rng.choice(list(lexicon.THINGS)))
+    w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, rng.choice(list(lexicon.THINGS)))
     name_thing(e, slots, e["product"])
     return done(rec, w, w.join([w.say(opinions.ASPECTS[aspect][rng.choice([1, 2, 3])], slots)]), e, slots)
 
@@ -513,7 +519,7 @@ def short_remark(rng, split, aspect):
 def short_mention(rng, split, category):
     """A product of a known kind, alone or in a sentence of a review."""
     while True:
-        w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, False, category)
+        w, e, slots, rec = start(rng, split, "review", "short", None, "review", None, category)
         if thing_of(e["product"], category):
             break
     if rng.random() < 0.4:
@@ -528,7 +534,7 @@ def short_mention(rng, split, category):
 def review_text(rng, split, sentiment=None, full=None):
     sentiment = sentiment or rng.choice(["positive", "positive", "negative", "negative", "neutral"])
     category = rng.choice(list(lexicon.THINGS))
-    w, e, slots, rec = start(rng, split, "review", "review", None, "review", "The customer", full, category)
+    w, e, slots, rec = start(rng, split, "review", "review", None, "review", "The customer", category)
     thing = thing_of(e["product"], category)
     rec.sentiment, rec.category = sentiment, category if thing else None
     name_thing(e, slots, thing or e["product"])
@@ -598,18 +604,17 @@ PLACES = [("bridge", "built"), ("tower", "built"), ("library", "opened"), ("muse
 def fact_text(rng, split):
     """An encyclopedic passage with questions about it."""
     rec = Record()
-    rec.family, rec.kind, rec.kind_label = "fact", "fact", None
-    e = new_entities(rng, split)
+    rec.family = rec.kind = "fact"
     n = rng.choice([1, 1, 2, 2, 3])
     passages = []
     names = set()
     for _ in range(n):
         kind = ("place", "person", "product", "host")[rng.randrange(4)]
-        f = {k: v for k, v in new_entities(rng, split).items()}
+        f = new_entities(rng, split)
         choose = lambda options: pick(options, rng, split).format(**f)
         if kind == "place":
-            noun, f["verb"] = rng.choice(PLACES[:10] if split == TRAIN else PLACES[10:] + PLACES[:4])
-            f["x"] = "the %s %s" % (f["brand"] if "brand" in f else lexicon.brand(rng, split), noun)
+            noun, f["verb"] = rng.choice(PLACES[:10] if split == TRAIN else PLACES[10:])
+            f["x"] = "the %s %s" % (lexicon.brand(rng, split), noun)
         else:
             f["x"] = {"person": f["person3"], "product": "the " + f["product"], "host": f["host"]}[kind]
         facts = list(PASSAGES[kind])

@@ -20,25 +20,12 @@ import mixture
 import pgqa
 import tasks
 import texts
-from grammar import HELD, TRAIN, seeded, split_list, words
+from grammar import HELD, seeded, words
 
 STOP = set("""a an the is are was were be been of to in on at for with and or not no that it its this as by from has have
     had will do does did so only other now than once""".split())
-FRAME = "says wants and the a an nothing".split()
-
-
-def plain(label):
-    return label.replace("_", " ").replace("-", " ").lower()
-
-
-def unseen_labels():
-    """Names that no list has for training."""
-    lists = [x for kind in ("TOPIC", "GROUP", "INTENT", "KIND", "CATEGORY", "ASPECT") for x in mixture.LISTS[kind].values()]
-    seen, held = ({plain(label) for x in lists for label in split_list(x, split)} for split in (TRAIN, HELD))
-    return held - seen
-
-
-UNSEEN = unseen_labels()
+FRAME = "says wants and the a an".split()
+NEGATIONS = {"no", "not"}       # which only a record that has them allows
 
 
 def classify_case(rng):
@@ -61,9 +48,9 @@ def classify_case(rng):
             if not rec.group:
                 continue
             labels = tasks.group_labels(rec, rng, HELD)
-        if not labels or not 3 <= len(labels[0]) <= 8 or not any(plain(x) in UNSEEN for x in labels[0]):
+        if not labels or not 3 <= len(labels[0]) <= 8 or not any(mixture.plain(x) in mixture.HELD_NAMES for x in labels[0]):
             continue
-        part = "right label unseen" if plain(labels[1]) in UNSEEN else "right label seen"
+        part = "right label unseen" if mixture.plain(labels[1]) in mixture.HELD_NAMES else "right label seen"
         return dict(part=part, input=rec.text, labels=labels[0], expected=labels[1])
 
 
@@ -87,7 +74,7 @@ def summary_case(rng):
             continue
         facts = [w for w in words(rec.what) + words(rec.want) if w.lower() not in STOP]
         must = [re.sub(r"([^A-Za-z0-9 ])", r"\\\1", rec.who.lower())] + [pattern(w) for w in facts]
-        allowed = sorted({w.lower() for w in words(rec.text) + words(tasks.summary_of(rec)) + FRAME} | STOP)
+        allowed = sorted({w.lower() for w in words(rec.text) + words(tasks.summary_of(rec)) + FRAME} | STOP - NEGATIONS)
         return dict(part=rec.family, input=rec.text, must=must, allowed=allowed)
 
 

@@ -8,7 +8,7 @@
  * and step once, as it becomes an operand: then the input's gradient is the
  * product with the codes over step, and the weights' gradient the product
  * with q over scale.  The division by scale waits until all batches of a step
- * are summed (optimizer.c).
+ * are summed (model_unscale).
  *
  * models/train/backward.c
  *

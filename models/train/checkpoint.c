@@ -94,6 +94,7 @@ checkpoint_load(trainer *tr, const char *path)
 		fail(path, "ends too early");
 	fclose(f);
 	tr->at = h.at;
+	tr->seed = h.seed;
 	tr->optimizer.steps = h.at.adam_steps;
 	return true;
 }

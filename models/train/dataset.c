@@ -143,7 +143,6 @@ add_record(batch *b, const uint8_t *record, int context)
 
 		b->token[b->rows] = record_token(record, i);
 		b->target[b->rows] = wanted ? record_token(record, i + 1) : -1;
-		b->n_targets += wanted;
 	}
 }
 
@@ -153,7 +152,7 @@ dataset_fill(dataset *ds, cursor *c, batch *b, int context, bool once, int *ids)
 	int			groups = 0;
 	int			rest;
 
-	b->rows = b->n_sequences = b->n_targets = 0;
+	b->rows = b->n_sequences = 0;
 	for (;;)
 	{
 		const size_t *at;

@@ -239,7 +239,6 @@ workspace_init(workspace *ws, const model *m, int max_rows, bool backward)
 	size_t		scratch = mm_scratch_size(HEAD_ROWS, c->vocab, c->dim);
 
 	memset(ws, 0, sizeof(*ws));
-	ws->max_rows = max_rows;
 	ws->act = mm_alloc(sizeof(activation) * c->layers);
 	for (int l = 0; l < c->layers; l++)
 	{
@@ -308,8 +307,7 @@ batch_init(batch *b, int max_rows)
 {
 	memset(b, 0, sizeof(*b));
 	b->max_rows = max_rows;
-	b->max_sequences = max_rows;
 	b->token = mm_alloc(sizeof(int32_t) * (max_rows + MM_ROWS));
 	b->target = mm_alloc(sizeof(int32_t) * (max_rows + MM_ROWS));
-	b->sequence = mm_alloc(sizeof(sequence) * (b->max_sequences + 1));
+	b->sequence = mm_alloc(sizeof(sequence) * (max_rows + 1));
 }

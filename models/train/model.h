@@ -100,14 +100,12 @@ typedef struct sequence
 	int			class;			/* contrast.c: what its embedding should be near to */
 } sequence;
 
-/* The longest sequences that fit are laid end to end, without padding. */
+/* The next sequences, as many as fit, are laid end to end, without padding. */
 typedef struct batch
 {
 	int			rows;			/* tokens, a multiple of MM_ROWS */
 	int			max_rows;
 	int			n_sequences;
-	int			max_sequences;
-	int			n_targets;
 	int32_t    *token;
 	int32_t    *target;			/* token to predict after this one, or -1 */
 	sequence   *sequence;
@@ -147,7 +145,6 @@ typedef struct activation
 /* Memory of one thread. */
 typedef struct workspace
 {
-	int			max_rows;
 	activation *act;
 	real	   *final;			/* [rows][dim], after the last layer */
 	real	   *grad;			/* [n_params], sums over calls; NULL if only forward */

@@ -116,7 +116,7 @@ extern double train_step(trainer *tr, const stage *s, step_rates rates, const re
 extern double train_embeddings(trainer *tr, step_rates rates, pass_result *result);
 extern pass_result evaluate_embeddings(trainer *tr, dataset *ds, int64_t rows);
 
-/* Forward passes over at most "rows" tokens of a data set, from its start; with "score", log p of each record. */
+/* Forward passes over at most "rows" tokens of a data set, from its start; with log_p, log p of each record. */
 extern pass_result evaluate(trainer *tr, dataset *ds, int64_t rows, real *log_p);
 
 /* checkpoint.c */

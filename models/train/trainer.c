@@ -136,6 +136,7 @@ reference_scores(trainer *tr, dataset *ds)
 	char		path[4096];
 	size_t		n = (size_t) ds->n * ds->group;
 	real	   *reference = mm_alloc(sizeof(real) * n);
+	uint64_t	seed = ds->seed;
 	FILE	   *f;
 
 	run_path(path, sizeof(path), tr->out_dir, "reference.bin");
@@ -148,9 +149,9 @@ reference_scores(trainer *tr, dataset *ds)
 		if (whole)
 			return reference;
 	}
-	ds->seed = 0;
+	ds->seed = 0;				/* in the order of the file */
 	evaluate(tr, ds, INT64_MAX, reference);
-	ds->seed = tr->seed;
+	ds->seed = seed;
 	ds->order_epoch = -1;
 	f = fopen(path, "wb");
 	if (f == NULL || fwrite(reference, sizeof(real), n, f) != n || fclose(f) != 0)
@@ -308,7 +309,7 @@ static const char *const usage =
 "  --checkpoint FILE    what to look at (OUT/model.ckpt)\n"
 "  --threads N          (2)\n"
 "  --batch N            tokens of a thread in a step of fine-tuning (2048)\n"
-"  --seed N             (1)\n"
+"  --seed N             (1; later that of the checkpoint)\n"
 "  --full-precision     no quantisers\n"
 "  --dim N --layers N --ffn N --heads N --kv-heads N --vocab N\n"
 "  --pretrain-tokens N --sft-tokens N --dpo-tokens N\n"
@@ -433,8 +434,8 @@ check_options(const trainer *tr, const model_config *c)
 {
 	const char *wrong = NULL;
 
-	if (tr->stage[1].rows < c->context || tr->stage[1].rows > MAX_BATCH)
-		wrong = "--batch must be between 512, the longest record, and 65536";
+	if (tr->stage[1].rows < 2 * c->context || tr->stage[1].rows > MAX_BATCH || tr->stage[1].rows % MM_ROWS != 0)
+		wrong = "--batch must be a multiple of 16 between 1024, two of the longest records, and 65536";
 	else if (tr->threads < 1 || tr->threads > MAX_THREADS)
 		wrong = "--threads must be between 1 and 64";
 	else if (c->layers < 1 || c->vocab < 128 || c->vocab > 65536 || c->vocab % 128 != 0 || c->dim < 128 ||
