@@ -10,7 +10,6 @@
 #include "error.h"
 
 #include <stdarg.h>
-
 #include <stdbool.h>
 #include <string.h>
 

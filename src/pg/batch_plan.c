@@ -513,10 +513,11 @@ last_node_id(const Plan *plan)
 	return last;
 }
 
+/* How the rows of a plan are read */
 typedef struct Reading
 {
-	List	   *subplans;
-	int			flags;
+	List	   *subplans;		/* of the whole statement */
+	int			flags;			/* of the nodes above */
 } Reading;
 
 static bool acts_for_each_row(Plan *plan, Reading *reading);

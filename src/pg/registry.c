@@ -417,6 +417,8 @@ release_slot(int code, Datum arg)
 	slot->loader = 0;
 	if (slot->info.generation == 0 && slot->info.loads == 0)
 	{
+		if (find_slot(evicted.info.name) != NULL)	/* loaded again elsewhere meanwhile */
+			evicted = (Slot) {0};
 		slot->info = evicted.info;
 		slot->rejected = evicted.rejected;
 		slot->stats = evicted.stats;
