@@ -116,7 +116,7 @@ def sort_words(rng, split):
         chosen = rng.sample(THESAURUS, rng.choice([2, 3, 4, 5]))
         pairs = [(rng.choice([word] + [what] * 2), rng.choice(others)) for word, others, what in chosen]
     begins = rng.random() < 0.15
-    if begins:                        # with a name that begins like another
+    if begins:      # with a name that begins like another
         (_, b), (_, other) = rng.sample(pairs, 2)
         pairs.append(2 * [b + " " + other.split()[-1]])
     names = styled([b for _, b in pairs], rng, split)

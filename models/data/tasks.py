@@ -90,7 +90,8 @@ ASPECT_LABELS = {k: v[0] for k, v in ASPECTS.items()}
 
 # How a set of labels is written, and how often.  A vocabulary of few tokens cuts
 # capitals into other pieces, so that training needs more of them than people write.
-STYLES = {TRAIN: {"plain": 38, "first": 24, "title": 16, "_": 9, "upper": 13}, HELD: {"plain": 62, "first": 20, "title": 8, "_": 7, "upper": 3}}
+STYLES = {TRAIN: {"plain": 38, "first": 24, "title": 16, "_": 9, "upper": 13},
+          HELD: {"plain": 62, "first": 20, "title": 8, "_": 7, "upper": 3}}
 
 
 def style(labels, rng, split):
@@ -460,7 +461,8 @@ FIELDS = {
              "What weekday does the text name?", "Can you say which day of the week it is?"]),
 }
 # A field is asked for only where nothing else in the text could be meant.
-RIVALS = {"date": ["date2", "due_date"], "day": ["due_day"], "month": ["date", "date2", "due_date"], "product": ["product2"], "amount": ["amount2"], "who": ["person2", "person3"], "city": ["city2"],
+RIVALS = {"date": ["date2", "due_date"], "day": ["due_day"], "month": ["date", "date2", "due_date"],
+          "product": ["product2"], "amount": ["amount2"], "who": ["person2", "person3"], "city": ["city2"],
           "host": ["host2"], "time": ["time2"], "version": ["version2"], "company": ["company2"]}
 EXTRACT = ["Extract the {field} from the text.\n\nText:\n{text}", "What is the {field}?\n\nText:\n{text}",
            "Text:\n{text}\n\nWhat is the {field}?", "Find the {field} in the text. Answer with the {field} only.\n\nText:\n{text}",

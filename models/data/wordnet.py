@@ -10,7 +10,6 @@ import re
 
 import practice
 import tasks
-from grammar import TRAIN
 
 DIR = "/usr/share/wordnet"
 FILES = {"noun": "data.noun", "verb": "data.verb", "adjective": "data.adj", "adverb": "data.adv"}
@@ -102,18 +101,18 @@ def sort_definitions(rng, split):
         if rng.random() < 0.2:
             text = rng.choice(s.examples)
         items.append((text, label))
-    return sorted_under(rng, pairs, items, DEFINED)
+    return sorted_under(rng, split, pairs, items, DEFINED)
 
 
 def sort_kinds(rng, split):
     """Words sorted under what they are kinds of."""
     pairs = distinct(rng, rng.sample(NOUNS, 40), rng.choice([2, 3, 4, 5]), lambda s: s.kinds[0].words[0])
     items = [(rng.choice(s.words) if rng.random() < 0.5 else s.what, label) for s, label in pairs]
-    return sorted_under(rng, pairs, items, OF_KIND)
+    return sorted_under(rng, split, pairs, items, OF_KIND)
 
 
-def sorted_under(rng, pairs, items, instructions):
-    names = tasks.style([label for _, label in pairs], rng, TRAIN)
+def sorted_under(rng, split, pairs, items, instructions):
+    names = tasks.style([label for _, label in pairs], rng, split)
     styled = dict(zip([label for _, label in pairs], names))
     rng.shuffle(items)
     rng.shuffle(names)

@@ -168,6 +168,19 @@ is(engine('cache_used', 'small'), '0', 'no page of the cache stays in use');
 my @answers = map { query('SET bitnet.shared_engine = off; ' . long_answer($_, 120)) } 1 .. 3;
 my @sessions = map { new_session() } 1 .. 3;
 
+# The first sessions ask, and the engine begins when all of them have.  Returns its pid.
+sub start_together
+{
+	my ($n) = @_;
+	my $engine = engine('pid');
+
+	kill 'STOP', $engine;
+	start_query($sessions[$_], long_answer($_ + 1, 120)) for 0 .. $n - 1;
+	ok(wait_until(sub { query('SELECT count(*) FROM bitnet_activity') eq $n }), "$n sessions wait for the engine");
+	kill 'CONT', $engine;
+	return $engine;
+}
+
 query("SELECT bitnet_stats_reset('slow')");
 start_query($sessions[$_], long_answer($_ + 1, 120)) for 0 .. 2;
 is_deeply([ map { end_of($_) } @sessions ], \@answers, 'sessions at the same time get the answers of each alone');
@@ -203,10 +216,7 @@ ok(engine_is('sessions = 0 AND cache_used = 0'), 'gives all back, too');
 # The worker is terminated
 
 $pid = engine('pid');
-kill 'STOP', $pid;
-start_query($sessions[$_], long_answer($_ + 1, 120)) for 0 .. 2;
-ok(wait_until(sub { query('SELECT count(*) FROM bitnet_activity') eq '3' }), 'three wait for the engine');
-kill 'CONT', $pid;
+start_together(3);
 ok(engine_is('sequences = 3'), 'which computes for them');
 query("SELECT pg_terminate_backend($pid)");
 is_deeply([ map { end_of($_) } @sessions ], \@answers, 'when it is terminated they get the same answers');
@@ -262,11 +272,8 @@ foreach my $threads ([ 1, 1 ], [ 1, 2 ], [ 2, 1 ])
 {
 	my $most = 0;
 
-	kill 'STOP', ($pid = engine('pid'));
 	$sessions[$_]->query_safe("SET bitnet.threads = $threads->[$_]") for 0, 1;
-	start_query($sessions[$_], long_answer($_ + 1, 120)) for 0, 1;
-	ok(wait_until(sub { query('SELECT count(*) FROM bitnet_activity') eq '2' }), 'two sessions ask');
-	kill 'CONT', $pid;
+	$pid = start_together(2);
 	while (query('SELECT count(*) FROM bitnet_activity') ne '0')
 	{
 		$most = max($most, scalar(() = glob "/proc/$pid/task/*")) for 1 .. 100;
