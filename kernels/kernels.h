@@ -172,6 +172,13 @@ typedef struct bn_kernels
 	bool		prefers_five;	/* reads ternary matrices faster with five weights to a byte */
 
 	/*
+	 * Groups that ternary_gemm should have at once, of a matrix that has so many.
+	 * With many tokens it may prepare something for all of them.  Fewer make it
+	 * slower, and give the same.  At least 1.
+	 */
+	int			gemm_groups;
+
+	/*
 	 * q[i] = x[i] * s rounded half to even and limited to -128 .. 127, with
 	 * m = max(largest |x[i]|, 1e-5) and s = levels / m; info->scale = m / levels
 	 * (float divisions).  q[n .. bn_quant_stride(n)) is set to zero.  A NaN

@@ -595,6 +595,8 @@ group_sums(int32_t *sums, const uint8_t *w, size_t n_blocks,
 	}
 }
 
+#include "x86_avx2_lookup.h"
+
 static void
 ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w_scale,
 			 int group_begin, int group_end,
@@ -604,6 +606,17 @@ ternary_gemm(float *y, size_t ldy, const uint8_t *w, int rows, int cols, float w
 	size_t		group_bytes = n_blocks * BN_TILE_BYTES;
 	size_t		ldq = bn_quant_stride((size_t) cols);
 
+	if (group_end - group_begin >= LOOKUP_LEAST_GROUPS)
+	{
+		int			rest = n_tokens % LOOKUP_TOKENS;
+		int			n = rest < LOOKUP_LEAST_TOKENS ? n_tokens - rest : n_tokens;
+
+		lookup_gemm(y, ldy, w, rows, n_blocks, w_scale, group_begin, group_end, q, ldq, info, n);
+		y += n * ldy;
+		q += n * ldq;
+		info += n;
+		n_tokens -= n;
+	}
 	if (n_tokens == 1)
 	{
 		/* long streams far from each other, which hardware prefetch can follow */
@@ -787,6 +800,7 @@ const bn_kernels bn_kernels_avx2 = {
 	.name = "avx2",
 	.description = "x86-64 with AVX2, FMA and F16C",
 	.supported = bn_cpu_has_avx2,
+	.gemm_groups = LOOKUP_GROUPS,
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	LANES_MEMBERS

@@ -252,6 +252,15 @@ norm_and_quantize(void *arg, int begin, int end, int thread)
 	}
 }
 
+/* As many row groups at once as the work allows, but not so few that the kernel gets slow */
+static int
+limit_groups(const bn_engine *e, int64_t work, int64_t group_work)
+{
+	int			n = (int) (work / group_work);
+
+	return n > e->kernels->gemm_groups ? n : e->kernels->gemm_groups;
+}
+
 /* Items are the row groups of all matrices, one matrix after the other. */
 static void
 multiply(void *arg, int begin, int end, int thread)
@@ -270,10 +279,8 @@ multiply(void *arg, int begin, int end, int thread)
 		int			from = begin > first ? begin - first : 0;
 		int			to = end - first < n_groups ? end - first : n_groups;
 		int64_t		group_work = (int64_t) BN_TILE_ROWS * w->cols * e->n_entries;
-		int			most = (int) (BN_STOP_CHECK_WORK / group_work);
+		int			most = limit_groups(e, BN_STOP_CHECK_WORK, group_work);
 
-		if (most < GEMM_GRAIN)
-			most = GEMM_GRAIN;
 		for (; from < to && !bn_engine_stopping(e, thread); from += most)
 			gemm(job->m[i].y, (size_t) w->rows,
 				 bn_tensor_data(e->model, w), w->rows, w->cols, w->scale,
@@ -297,15 +304,17 @@ run_gemm(bn_engine *e, gemm_job *job)
 {
 	int64_t		group_work = (int64_t) BN_TILE_ROWS * job->m[0].w->cols * e->n_entries;
 	int			n_groups = 0;
+	int			most;
 	int			grain;
 	int			i;
 
 	job->engine = e;
 	for (i = 0; i < job->n_matrices; i++)
 		n_groups += (int) bn_ternary_groups((size_t) job->m[i].w->rows);
+	most = limit_groups(e, GEMM_PIECE_WORK, group_work);
 	grain = n_groups / (GEMM_PIECES * e->n_threads);
-	if (grain > GEMM_PIECE_WORK / group_work)
-		grain = (int) (GEMM_PIECE_WORK / group_work);
+	if (grain > most)
+		grain = most;
 	if (grain < GEMM_GRAIN)
 		grain = GEMM_GRAIN;
 	bn_engine_run(e, BN_PART_TERNARY, multiply, job, n_groups, grain, group_work);

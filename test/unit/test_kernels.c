@@ -460,6 +460,7 @@ typedef enum ternary_values
 	TERNARY_RANDOM,
 	TERNARY_HIGHEST,			/* all +1 times all 127: the largest sums */
 	TERNARY_LOWEST,				/* all +1 times all -128 */
+	TERNARY_NEGATED,			/* all -1 times all -128 */
 	TERNARY_EDGES				/* -1, 0, +1 times -128 and 127 */
 } ternary_values;
 
@@ -492,7 +493,7 @@ same_ternary(const ternary_layout *layout, int rows, int cols, int group_begin, 
 
 	/* all codes 0 .. 2 at once; what is in the padding must not matter */
 	for (size_t i = 0; i < w_bytes; i++)
-		w[i] = layout->five ? bn_ternary5_encode(80, 2) : 0xaa;
+		w[i] = kind == TERNARY_NEGATED ? 0 : layout->five ? bn_ternary5_encode(80, 2) : 0xaa;
 	if (kind == TERNARY_RANDOM || kind == TERNARY_EDGES)
 		for (size_t i = 0; i < w_bytes; i++)
 		{
@@ -512,7 +513,7 @@ same_ternary(const ternary_layout *layout, int rows, int cols, int group_begin, 
 
 			if (kind == TERNARY_HIGHEST)
 				v = 127;
-			if (kind == TERNARY_LOWEST)
+			if (kind == TERNARY_LOWEST || kind == TERNARY_NEGATED)
 				v = -128;
 			if (kind == TERNARY_EDGES)
 				v = v < 0 ? -128 : 127;
@@ -548,13 +549,13 @@ same_ternary(const ternary_layout *layout, int rows, int cols, int group_begin, 
 static void
 test_ternary(const ternary_layout *layout)
 {
-	static const int rows[] = {1, 15, 16, 17, 33, 48, 64, 79, 80, 97};
+	static const int rows[] = {1, 15, 16, 17, 33, 48, 64, 79, 80, 97, 112, 130};
 	static const int cols[] = {1, 15, 16, 17, 64, 100, 159, 160, 161, 257, 336, 340, 401};
 	static const int tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 64, 65, 67, 130};
 	bool		same = true;
 	char		bad[80] = "";
 
-	for (int r = 0; r < 10; r++)
+	for (int r = 0; r < 12; r++)
 		for (int c = 0; c < 13; c++)
 			for (int k = 0; k < 3; k++)
 			{
@@ -576,14 +577,16 @@ test_ternary(const ternary_layout *layout)
 
 	same = true;
 	for (int n = 1; n <= 72; n++)
-		same = same && same_ternary(layout, 35, 200, 0, 3, n, TERNARY_RANDOM);
+		same = same && same_ternary(layout, 35, 200, 0, 3, n, TERNARY_RANDOM) &&
+			same_ternary(layout, 100, 200, 0, 7, n, TERNARY_RANDOM);
 	ok(same, "%s: %s of 1 to 72 tokens as scalar", table->name, layout->name);
 
 	ok(same_ternary(layout, 640, 2560, 0, 40, 1, TERNARY_RANDOM) &&
 	   same_ternary(layout, 640, 2560, 13, 27, 11, TERNARY_RANDOM) &&
 	   same_ternary(layout, 64, 6912, 0, 4, 9, TERNARY_RANDOM) &&
 	   same_ternary(layout, 6912, 2560, 400, 432, 1, TERNARY_RANDOM) &&
-	   same_ternary(layout, 2560, 6912, 150, 160, 2, TERNARY_RANDOM),
+	   same_ternary(layout, 2560, 6912, 150, 160, 2, TERNARY_RANDOM) &&
+	   same_ternary(layout, 2560, 256, 3, 159, 33, TERNARY_EDGES),
 	   "%s: %s of the shapes of 2B4T as scalar", table->name, layout->name);
 
 	ok(same_ternary(layout, 64, 6912, 0, 4, 1, TERNARY_HIGHEST) &&
@@ -592,6 +595,11 @@ test_ternary(const ternary_layout *layout)
 	   same_ternary(layout, 32, 6912, 0, 2, 3, TERNARY_LOWEST) &&
 	   same_ternary(layout, 32, 6912, 0, 2, 10, TERNARY_HIGHEST) &&
 	   same_ternary(layout, 32, 6912, 0, 2, 10, TERNARY_LOWEST) &&
+	   same_ternary(layout, 112, 6912, 0, 7, 16, TERNARY_HIGHEST) &&
+	   same_ternary(layout, 112, 6912, 0, 7, 16, TERNARY_LOWEST) &&
+	   same_ternary(layout, 112, 6912, 0, 7, 16, TERNARY_NEGATED) &&
+	   same_ternary(layout, 64, 6912, 0, 4, 1, TERNARY_NEGATED) &&
+	   same_ternary(layout, 32, 6912, 0, 2, 10, TERNARY_NEGATED) &&
 	   same_ternary(layout, 16, 65536, 0, 1, 1, TERNARY_LOWEST),
 	   "%s: %s of the largest sums as scalar", table->name, layout->name);
 }
