@@ -28,7 +28,10 @@
 /* And so many at least for those who compute much. */
 #define OTHERS_TOKENS 2
 
-/* Where all wait for answers, so many are for their prompts. */
+/*
+ * Where all wait for answers, so many are for the prompt of each: short prompts
+ * that come together are read together, a long one does not stop the answers.
+ */
 #define PROMPT_TOKENS 32
 
 /*
@@ -184,13 +187,13 @@ add_entries(bn_schedule *s, step_plan *plan, bn_slot *sl, int32_t most)
 }
 
 /*
- * Adds the sequences of one kind, up to "most" entries in all.  Looks at them
- * from first_slot or first_prompt on; the step after one that had no room for all begins with
- * those that were left out.
+ * Adds the sequences of one kind, up to "each" entries of a sequence and "most"
+ * in all.  Looks at them from first_slot or first_prompt on; the step after one
+ * that had no room for all begins with those that were left out.
  */
 static void
 add_sequences(bn_schedule *s, step_plan *plan, bn_request_state state, bool interactive,
-			  bool all, int32_t most)
+			  bool all, int32_t each, int32_t most)
 {
 	int32_t    *first = state == BN_DECODE ? &s->first_slot : &s->first_prompt;
 	int32_t		start = *first;
@@ -199,12 +202,13 @@ add_sequences(bn_schedule *s, step_plan *plan, bn_request_state state, bool inte
 	for (k = 0; k < s->n_slots; k++)
 	{
 		bn_slot    *sl = &s->slots[(start + k) % s->n_slots];
+		int32_t		end = most - plan->n_entries > each ? plan->n_entries + each : most;
 
 		if (!sl->run || (plan->only && sl->run != plan->only) ||
 			sl->run->requests[sl->request].state != state ||
 			(!all && is_interactive(sl->run) != interactive))
 			continue;
-		if (!add_entries(s, plan, sl, most))
+		if (!add_entries(s, plan, sl, end) && (plan->n_entries < end || end == most))
 		{
 			*first = (int32_t) (sl - s->slots);
 			return;
@@ -248,23 +252,32 @@ look_around(const bn_schedule *s, const bn_run *only)
 static void
 compose_short(bn_schedule *s, step_plan *plan, const participants *p)
 {
-	int32_t		answers = p->n_answers + (p->others ? MORE_THAN_ANSWERS : PROMPT_TOKENS);
-	int32_t		most = s->max_entries - (p->others && s->max_entries > OTHERS_TOKENS ? OTHERS_TOKENS : 0);
+	int32_t		answers = p->n_answers + MORE_THAN_ANSWERS;
+	int32_t		most = s->max_entries;
 
+	if (!p->others)
+	{
+		add_sequences(s, plan, BN_DECODE, true, false, most, most);
+		add_sequences(s, plan, BN_PREFILL, true, false, PROMPT_TOKENS, most);
+		return;
+	}
+
+	if (most > OTHERS_TOKENS)
+		most -= OTHERS_TOKENS;
 	if (answers < SHORT_STEP_TOKENS)
 		answers = SHORT_STEP_TOKENS;
 	if (answers > most)
 		answers = most;
-	add_sequences(s, plan, BN_DECODE, true, false, answers);
-	add_sequences(s, plan, BN_PREFILL, true, false, answers);
+	add_sequences(s, plan, BN_DECODE, true, false, answers, answers);
+	add_sequences(s, plan, BN_PREFILL, true, false, answers, answers);
 
 	most = plan->n_entries + OTHERS_TOKENS;
 	if (most < SHORT_STEP_TOKENS)
 		most = SHORT_STEP_TOKENS;
 	if (most > s->max_entries)
 		most = s->max_entries;
-	add_sequences(s, plan, BN_DECODE, false, false, most);
-	add_sequences(s, plan, BN_PREFILL, false, false, most);
+	add_sequences(s, plan, BN_DECODE, false, false, most, most);
+	add_sequences(s, plan, BN_PREFILL, false, false, most, most);
 }
 
 int32_t
@@ -280,8 +293,8 @@ bn_compose_step(bn_schedule *s, const bn_run *only)
 		compose_short(s, &plan, &p);
 	else
 	{
-		add_sequences(s, &plan, BN_DECODE, false, true, s->max_entries);
-		add_sequences(s, &plan, BN_PREFILL, false, true, s->max_entries);
+		add_sequences(s, &plan, BN_DECODE, false, true, s->max_entries, s->max_entries);
+		add_sequences(s, &plan, BN_PREFILL, false, true, s->max_entries, s->max_entries);
 	}
 	return plan.n_entries;
 }

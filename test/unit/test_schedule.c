@@ -361,6 +361,47 @@ test_fairness(const model_file *m)
 	free_job(&single);
 }
 
+/*
+ * Short prompts of several who wait for answers are read in one step; of a long
+ * one there is a part in each, beside the answers' tokens.
+ */
+static void
+test_prompts(const model_file *m)
+{
+	enum {SHORT = 15, SESSIONS = 4, LONG = 100};
+	static caller sessions[SESSIONS + 1];
+	caller	   *late = &sessions[SESSIONS];
+	bn_error	err = {0};
+	int			n_answers = 0;
+	int			n_steps = 0;
+	rig			r;
+
+	open_rig(&r, m, 16, 16, 64, 1024);
+	for (int i = 0; i < SESSIONS; i++)
+	{
+		make_job(&sessions[i], 1, SHORT, 100, 50 * i);
+		bn_schedule_add(r.schedule, &sessions[i].run, &err);
+	}
+	bn_schedule_step(r.schedule, NULL, &err);
+	for (int i = 0; i < SESSIONS; i++)
+		n_answers += sessions[i].requests[0].n_output == 1;
+	ok(n_answers == SESSIONS, "%d prompts that come together take one step", n_answers);
+
+	make_job(late, 1, LONG, 4, 7);
+	bn_schedule_add(r.schedule, &late->run, &err);
+	n_answers = sessions[0].requests[0].n_output;
+	for (; late->requests[0].n_output == 0 && n_steps < 100; n_steps++)
+		bn_schedule_step(r.schedule, NULL, &err);
+	n_answers = sessions[0].requests[0].n_output - n_answers;
+	ok(n_steps == 4 && n_answers >= 4, "a prompt of %d takes %d, in which an answer gets %d tokens", LONG, n_steps, n_answers);
+	for (int i = 0; i <= SESSIONS; i++)
+	{
+		bn_schedule_remove(r.schedule, &sessions[i].run);
+		free_job(&sessions[i]);
+	}
+	close_rig(&r, "after prompts");
+}
+
 /* A large request waits its turn, but no longer: what comes after it does not overtake it. */
 static void
 test_order(const model_file *m)
@@ -524,6 +565,7 @@ main(int argc, char **argv)
 	test_sharing(&m, n_alone);
 	test_beginnings(&m);
 	test_fairness(&m);
+	test_prompts(&m);
 	test_order(&m);
 	test_whole_cache(&m);
 	test_errors(&m);
