@@ -241,7 +241,7 @@ check_request(const bn_schedule *s, const bn_request *requests, int index, bn_er
 		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
 					   "%ld MB of KV cache are needed, %ld MB are allowed",
 					   (bn_kv_pages(bn_positions_needed(r)) * page_bytes + 1048575) / 1048576,
-					   bn_kv_n_pages(s->kv) * page_bytes / 1048576);
+					   (bn_kv_n_pages(s->kv) * page_bytes + 1048575) / 1048576);
 	return BN_OK;
 }
 

@@ -209,7 +209,7 @@ check_cache(ReturnSetInfo *rsinfo, const BitnetModel *model)
 		report(rsinfo, "kv cache", "warning",
 			   psprintf(_("Set \"bitnet.kv_cache_size\" to %.0f MB or more."), ceil(one)),
 			   "%d MB hold %.0f tokens, the context has %d", bitnet_kv_cache_size,
-			   bitnet_kv_cache_size * MEGABYTE / page * BN_PAGE_TOKENS,
+			   floor(bitnet_kv_cache_size * MEGABYTE / page) * BN_PAGE_TOKENS,
 			   config->context_length);
 	else
 		report(rsinfo, "kv cache", "ok", NULL,

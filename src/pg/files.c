@@ -48,7 +48,9 @@ BitnetCheckModelName(const char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid model name \"%.*s\"",
 						pg_mbcliplen(name, strlen(name), NAMEDATALEN - 1), name),
-				 errdetail("%s", complaint)));
+				 errdetail("%s", complaint),
+				 strchr(name, '/') == NULL ? 0 :
+				 errhint("Put the file into \"bitnet.model_directory\", and give its name without the directory and \".gguf\".")));
 }
 
 /* Appends a directory, which must be palloc'd, unless it is there already. */
@@ -171,6 +173,22 @@ BitnetShownPath(const char *path)
 	return pstrdup(BitnetMaySeePaths() || slash == NULL ? path : slash + 1);
 }
 
+/* A file that the server may not look for is not one that does not exist. */
+static void
+check_access(const char *directory, const char *name)
+{
+	char		path[MAXPGPATH];
+	struct stat st;
+
+	if (snprintf(path, MAXPGPATH, "%s/%s.gguf", directory, name) < MAXPGPATH &&
+		stat(path, &st) < 0 && errno != ENOENT && errno != ENOTDIR)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not load model file \"%s\"", BitnetShownPath(path)),
+				 errdetail("%m."),
+				 errhint("The server's operating system user must be able to read the file and its directories.")));
+}
+
 void
 BitnetReportUnknownModel(const char *name)
 {
@@ -178,13 +196,15 @@ BitnetReportUnknownModel(const char *name)
 	size_t		length = strlen(name);
 	bool		is_file_name = length > strlen(extension) && pg_str_endswith(name, extension);
 	StringInfoData where;
-	List	   *directories;
+	List	   *directories = BitnetModelDirectories();
 	ListCell   *cell;
+
+	foreach(cell, directories)
+		check_access(lfirst(cell), name);
 
 	initStringInfo(&where);
 	if (BitnetMaySeePaths())
 	{
-		directories = BitnetModelDirectories();
 		foreach(cell, directories)
 			appendStringInfo(&where, "%s\"%s\"", where.len == 0 ? "" : ", ",
 							 (char *) lfirst(cell));

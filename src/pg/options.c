@@ -376,20 +376,51 @@ take_option(BitnetArgs *args, const ArgSpec *spec, const JsonbValue *value)
 	}
 }
 
+/*
+ * Is it a typed argument of the function?  A trigger has all in its options; what
+ * the function that it calls does not have there are arguments, and no flags.
+ */
+static bool
+is_argument(const ArgSpec *spec, BitnetFamily family)
+{
+	static const uint32 triggers[] = {
+		[BITNET_GENERATE] = IN(BITNET_TRIGGER_GENERATE),
+		[BITNET_CHAT] = IN(BITNET_TRIGGER_GENERATE),
+		[BITNET_SUMMARIZE] = IN(BITNET_TRIGGER_SUMMARIZE),
+		[BITNET_CLASSIFY] = IN(BITNET_TRIGGER_CLASSIFY),
+		[BITNET_EMBED] = IN(BITNET_TRIGGER_EMBED)
+	};
+
+	return family < lengthof(triggers) && (spec->families & triggers[family]) != 0 &&
+		(spec->families & IN(family)) == 0 && spec->kind != ARG_BOOL;
+}
+
+static bool
+is_named(const ArgSpec *spec, const char *key, int length)
+{
+	return length == strlen(spec->name) && memcmp(key, spec->name, length) == 0;
+}
+
 pg_noreturn static void
 unknown_option(const char *key, int length, BitnetFamily family)
 {
+	const char *argument = NULL;
 	StringInfoData valid;
 	int			i;
 
 	initStringInfo(&valid);
 	for (i = 0; i < lengthof(arg_specs); i++)
+	{
 		if (arg_specs[i].families & IN(family))
 			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", arg_specs[i].name);
+		if (is_named(&arg_specs[i], key, length) && is_argument(&arg_specs[i], family))
+			argument = arg_specs[i].name;
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized option \"%.*s\"",
 					pg_mbcliplen(key, length, NAMEDATALEN - 1), key),
+			 argument ? errhint("It is an argument of the function: write \"%s => ...\" outside of the options.", argument) :
 			 errhint("Valid options are: %s.", valid.data)));
 }
 
@@ -417,8 +448,7 @@ BitnetTakeOptions(BitnetArgs *args, Jsonb *options, BitnetFamily family)
 			continue;
 		for (i = 0; i < lengthof(arg_specs); i++)
 			if ((arg_specs[i].families & IN(family)) &&
-				key.val.string.len == strlen(arg_specs[i].name) &&
-				memcmp(key.val.string.val, arg_specs[i].name, key.val.string.len) == 0)
+				is_named(&arg_specs[i], key.val.string.val, key.val.string.len))
 				spec = &arg_specs[i];
 		if (spec == NULL)
 			unknown_option(key.val.string.val, key.val.string.len, family);

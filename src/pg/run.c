@@ -606,6 +606,14 @@ BitnetRawTokens(const BitnetModel *model, BitnetText t)
 	return result;
 }
 
+/* A length that leaves a quarter for what stands around the text */
+static int
+hint_length(int64 room)
+{
+	return errhint("Shorten the text, for example with bitnet_truncate(text, %lld); bitnet_classify and bitnet_embed have the option \"on_overflow\" for that.",
+				   (long long) Max(room * 3 / 4, 1));
+}
+
 void
 BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more)
 {
@@ -620,7 +628,7 @@ BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more)
 						   (long long) n_tokens, context) :
 				 errdetail("The input has %lld tokens and needs room for %lld more; the model's context is %d tokens.",
 						   (long long) n_tokens, (long long) n_more, context),
-				 errhint("Shorten the text, with bitnet_truncate for example.")));
+				 hint_length(context - n_more)));
 }
 
 void
@@ -635,5 +643,5 @@ BitnetCheckBytes(const BitnetModel *model, int n_texts, int64 n_bytes)
 				 errmsg("input is too long for model \"%s\"", model->name),
 				 errdetail("The input has at least %lld tokens; the model's context is %d tokens.",
 						   (long long) least, context),
-				 errhint("Shorten the text, with bitnet_truncate for example.")));
+				 hint_length(context)));
 }

@@ -47,6 +47,8 @@ for my $name ('', '.hidden', '../good', 'a/b', 'a b', "caf\x{c3}\x{a9}", 'x' x 6
 	like(error_of("SELECT bitnet_load('$name')"), qr/ERROR:  22023: invalid model name/,
 		"a name that is none: '$name'");
 }
+like(error_of("SELECT bitnet_load('/srv/good.gguf')"), qr/HINT:  Put the file into "bitnet.model_directory", and give its name/,
+	'a path is no name');
 like(error_of("SET bitnet.model = '../good'"), qr/ERROR:  22023: invalid value for parameter "bitnet.model"/,
 	'nor can the setting be such a name');
 
@@ -72,6 +74,10 @@ write_file('secret', $good);
 chmod 0, "$models/secret.gguf";
 like(error_of("SELECT bitnet_load('secret')"), qr/ERROR:  42501: could not load model file.*DETAIL:  Permission denied\..*HINT:  The server's operating system user must/s,
 	'a file that the server may not read');
+chmod 0, $models;
+like(error_of("SELECT bitnet_load('good')"), qr/ERROR:  42501: could not load model file "\Q$models\E\/good.gguf".*DETAIL:  Permission denied\..*HINT:  The server's operating system user must/s,
+	'a directory that the server may not read');
+chmod 0700, $models;
 symlink 'nowhere', "$models/dangling.gguf";
 like(error_of("SELECT bitnet_load('dangling')"), qr/ERROR:  42704: model "dangling" does not exist/,
 	'a link to nothing');
