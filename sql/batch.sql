@@ -338,8 +338,63 @@ EXPLAIN (COSTS OFF) EXECUTE take_rows(2);
 RESET plan_cache_mode;
 DEALLOCATE take;
 DEALLOCATE take_rows;
-DROP TABLE asked, answered;
-DROP FUNCTION is_new;
+-- nor beyond the rows that a loop has got so far, which writes between them
+TRUNCATE asked, answered;
+INSERT INTO asked VALUES ('x'), ('a'), ('a');
+DO $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT q, bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q) LOOP
+		INSERT INTO answered VALUES (r.q, r.a);
+	END LOOP;
+END $$;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+-- a LIMIT that nobody may reach
+TRUNCATE answered;
+WITH c AS (SELECT q, bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q) LIMIT 100)
+INSERT INTO answered SELECT q, a FROM c;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+TRUNCATE answered;
+WITH c AS (SELECT q, bitnet_generate(q, 1) AS a FROM (SELECT q FROM asked WHERE is_new(q) LIMIT 100) s)
+INSERT INTO answered SELECT q, a FROM c;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+-- what is run again for each row
+TRUNCATE answered;
+INSERT INTO answered SELECT q, bitnet_generate(q, 1) FROM asked a
+WHERE (SELECT count(*) FROM asked b WHERE b.q = a.q AND is_new(b.q)) > 0;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+TRUNCATE answered;
+INSERT INTO answered SELECT s.q, bitnet_generate(s.q, 1) FROM asked a,
+	LATERAL (SELECT b.q FROM asked b WHERE b.q = a.q AND is_new(b.q) ORDER BY length(b.q) LIMIT 1) s;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+-- functions in FROM
+TRUNCATE answered;
+CREATE FUNCTION n_done(text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM answered); END$$;
+INSERT INTO answered SELECT n, bitnet_generate(n, 1) FROM asked, LATERAL n_done(q) AS n;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+-- a function that writes
+TRUNCATE answered;
+CREATE FUNCTION save(q text, a text) RETURNS int LANGUAGE sql VOLATILE AS $$INSERT INTO answered VALUES (q, a) RETURNING 1$$;
+SELECT save(q, a) FROM (SELECT q, bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q) OFFSET 0) s;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+SELECT sum(save(q, a)) FROM (SELECT q || '2' AS q, bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q || '2') OFFSET 0) s;
+-- and takes all rows together where nothing looks at what it writes
+EXPLAIN (COSTS OFF) SELECT save(q, a) FROM (SELECT q, bitnet_generate(q, 1) AS a FROM asked OFFSET 0) s;
+-- A hash join without anything to look up ends with its first row
+SET enable_nestloop = off;
+SET enable_mergejoin = off;
+CREATE TABLE many AS SELECT i AS id FROM generate_series(1, 5000) i;
+CREATE TABLE flagged (id int);
+ANALYZE many;
+EXPLAIN (COSTS OFF) SELECT s.g FROM (SELECT id, bitnet_generate((1000 / (id - 5))::text, 1) AS g FROM many OFFSET 0) s
+JOIN flagged f USING (id);
+SELECT s.g FROM (SELECT id, bitnet_generate((1000 / (id - 5))::text, 1) AS g FROM many OFFSET 0) s
+JOIN flagged f USING (id);
+RESET enable_nestloop;
+RESET enable_mergejoin;
+DROP TABLE asked, answered, many, flagged;
+DROP FUNCTION is_new, n_done, save;
 
 -- A function that wants one row
 DO $$

@@ -31,13 +31,15 @@
 #include "utils/syscache.h"
 
 #include "batch_functions.h"
+#include "batch_order.h"
 #include "batch_scan.h"
 
 /* What the nodes above one do with its rows */
 #define STOPS_EARLY		1		/* may not want all of them */
 #define MARKS			2		/* goes back to a place in them */
 #define READ_TO_END		4		/* wants them all, however many are wanted of it */
-#define WRITES			8		/* changes tables between one row and the next */
+#define WRITES			8		/* changes between one row and the next what functions may see */
+#define TAKES_ALL		16		/* stops early, behind the rows that it is known to want */
 
 typedef struct Rewrite
 {
@@ -63,12 +65,6 @@ typedef struct Split
 static planner_hook_type previous_planner_hook = NULL;
 
 static bool
-is_call(Node *node)
-{
-	return IsA(node, FuncExpr) && BitnetIsBatchFunction(((FuncExpr *) node)->funcid);
-}
-
-static bool
 is_call_of_aggregate(Node *node)
 {
 	return IsA(node, Aggref) && ((Aggref *) node)->aggsplit == AGGSPLIT_SIMPLE &&
@@ -88,7 +84,7 @@ contains_call(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	return is_call(node) || is_call_of_aggregate(node) ||
+	return BitnetIsBatchCall(node) || is_call_of_aggregate(node) ||
 		expression_tree_walker(node, contains_call, context);
 }
 
@@ -102,29 +98,6 @@ contains_subplan(Node *node, void *context)
 		(IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC))
 		return true;
 	return expression_tree_walker(node, contains_subplan, context);
-}
-
-/*
- * Volatile, and of those that are not the usual defaults of a column: whoever
- * writes others may count on when they are called.
- */
-static bool
-is_noticed(Oid function, void *context)
-{
-	return func_volatile(function) == PROVOLATILE_VOLATILE && function != F_NEXTVAL &&
-		function != F_GEN_RANDOM_UUID && function != F_CLOCK_TIMESTAMP;
-}
-
-static bool
-contains_noticed(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	/* calls that look the same are made once, so their arguments must be, too */
-	if (is_call(node) && contain_volatile_functions(node))
-		return true;
-	return check_functions_in_node(node, is_noticed, NULL) ||
-		expression_tree_walker(node, contains_noticed, context);
 }
 
 /* UPDATE ... SET (a, b) = (SELECT ...): one column sets what others read. */
@@ -365,7 +338,7 @@ take_out(Node *node, Split *split)
 			return keep(node, split);
 		return child_column(split, node);
 	}
-	if (is_call(node))
+	if (BitnetIsBatchCall(node))
 		return call_column(split,
 						   (FuncExpr *) expression_tree_mutator(node, take_out, split));
 	if (is_call_of_aggregate(node))
@@ -473,29 +446,6 @@ can_be_child(const Plan *plan)
 	}
 }
 
-/* The children of a plan node besides the outer and the inner one. */
-static List *
-listed_children(const Plan *plan)
-{
-	switch (nodeTag(plan))
-	{
-		case T_Append:
-			return ((const Append *) plan)->appendplans;
-		case T_MergeAppend:
-			return ((const MergeAppend *) plan)->mergeplans;
-		case T_BitmapAnd:
-			return ((const BitmapAnd *) plan)->bitmapplans;
-		case T_BitmapOr:
-			return ((const BitmapOr *) plan)->bitmapplans;
-		case T_SubqueryScan:
-			return list_make1(((const SubqueryScan *) plan)->subplan);
-		case T_CustomScan:
-			return ((const CustomScan *) plan)->custom_plans;
-		default:
-			return NIL;
-	}
-}
-
 /* The largest number of a node in the plan. */
 static int
 last_node_id(const Plan *plan)
@@ -508,95 +458,9 @@ last_node_id(const Plan *plan)
 	check_stack_depth();
 	last = Max(plan->plan_node_id,
 			   Max(last_node_id(outerPlan(plan)), last_node_id(innerPlan(plan))));
-	foreach(lc, listed_children(plan))
+	foreach(lc, BitnetListedChildren(plan))
 		last = Max(last, last_node_id(lfirst(lc)));
 	return last;
-}
-
-/* How the rows of a plan are read */
-typedef struct Reading
-{
-	List	   *subplans;		/* of the whole statement */
-	int			flags;			/* of the nodes above */
-} Reading;
-
-static bool acts_for_each_row(Plan *plan, Reading *reading);
-
-static bool
-expression_acts(Node *node, void *context)
-{
-	Reading    *reading = context;
-
-	if (node == NULL)
-		return false;
-	if (IsA(node, SubPlan) &&
-		acts_for_each_row(list_nth(reading->subplans, ((SubPlan *) node)->plan_id - 1), reading))
-		return true;
-	return check_functions_in_node(node, is_noticed, NULL) ||
-		expression_tree_walker(node, expression_acts, context);
-}
-
-/*
- * Does getting a row of the plan call a volatile function, which may see what
- * was done with the rows before, or lock a row?  Not where all rows have been
- * read before the first one comes.
- */
-static bool
-acts_for_each_row(Plan *plan, Reading *reading)
-{
-	bool		ends_search = false;
-	List	   *more = NIL;
-	ListCell   *lc;
-
-	if (plan == NULL)
-		return false;
-	check_stack_depth();
-
-	switch (nodeTag(plan))
-	{
-		case T_Sort:
-		case T_Hash:
-			return false;
-		case T_Agg:
-			ends_search = ((Agg *) plan)->aggstrategy == AGG_PLAIN ||
-				((Agg *) plan)->aggstrategy == AGG_HASHED;
-			break;
-		case T_Limit:
-			/* so many rows are meant to be read */
-			ends_search = (reading->flags & WRITES) == 0;
-			break;
-		case T_LockRows:
-			if (reading->flags & STOPS_EARLY)
-				return true;
-			break;
-		case T_CteScan:
-			more = list_make1(list_nth(reading->subplans, ((CteScan *) plan)->ctePlanId - 1));
-			break;
-		case T_NestLoop:
-		case T_MergeJoin:
-		case T_HashJoin:
-			if (expression_acts((Node *) ((Join *) plan)->joinqual, reading))
-				return true;
-			break;
-		case T_ValuesScan:
-			if (expression_acts((Node *) ((ValuesScan *) plan)->values_lists, reading))
-				return true;
-			break;
-		default:
-			break;
-	}
-	if (expression_acts((Node *) plan->qual, reading) ||
-		expression_acts((Node *) plan->targetlist, reading))
-		return true;
-	if (ends_search)
-		return false;
-	foreach(lc, list_concat(more, listed_children(plan)))
-	{
-		if (acts_for_each_row(lfirst(lc), reading))
-			return true;
-	}
-	return acts_for_each_row(outerPlan(plan), reading) ||
-		acts_for_each_row(innerPlan(plan), reading);
 }
 
 static int
@@ -639,22 +503,23 @@ static Plan *
 add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
 	Split		split = {0};
-	Reading		reading = {.subplans = rewrite->subplans, .flags = flags};
 	CustomScan *scan;
 	List	   *tlist;
+	int			effects;
 	int			first;
 
 	if (!contains_call((Node *) plan->targetlist, NULL) || (flags & MARKS) ||
 		!can_be_child(plan))
 		return plan;
 
-	if (contains_noticed((Node *) plan->targetlist, NULL) ||
+	if (BitnetContainsNoticed((Node *) plan->targetlist) ||
 		contains_multiexpr((Node *) plan->targetlist, NULL))
 		return plan;
 
 	/* Where reading ahead could be noticed, row by row */
-	if (((flags & WRITES) || ((flags & STOPS_EARLY) && wanted == 0)) &&
-		acts_for_each_row(plan, &reading))
+	effects = BitnetRowEffects(plan, rewrite->subplans);
+	if (((flags & WRITES) && (effects & BITNET_ROW_CALLS)) ||
+		((flags & STOPS_EARLY) && !(flags & TAKES_ALL) && effects != 0))
 		return plan;
 
 	/*
@@ -684,8 +549,8 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	scan->custom_scan_tlist = split.row;
 	scan->custom_exprs = split.calls;
 	scan->custom_private = list_make4(split.sources,
-									  list_make3_int(first, (int) Min(wanted, PG_INT32_MAX),
-													 (flags & READ_TO_END) != 0),
+									  list_make4_int(first, (int) Min(wanted, PG_INT32_MAX),
+													 (flags & READ_TO_END) != 0, effects != 0),
 									  split.replaced,
 									  makeString(pstrdup(BitnetLayout())));
 	scan->scan.plan.targetlist = tlist;
@@ -745,22 +610,26 @@ rewrite_list(List *plans, int flags, Rewrite *rewrite)
 static Plan *
 rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
-	int			outer_flags = flags & ~MARKS;
-	int			inner_flags = flags & ~MARKS;
-	const int	writes = flags & WRITES;
+	int			outer_flags;
+	int			inner_flags;
+	int			writes;
 	int64		outer_wanted = 0;
 
 	if (plan == NULL)
 		return NULL;
 	check_stack_depth();
 
+	/* a volatile function may write, too */
+	writes = (flags & WRITES) | (BitnetNodeCallsNoticed(plan) ? WRITES : 0);
+	outer_flags = inner_flags = (flags & ~(MARKS | TAKES_ALL)) | writes;
+
 	switch (nodeTag(plan))
 	{
 		case T_Append:
-			rewrite_list(((Append *) plan)->appendplans, flags, rewrite);
+			rewrite_list(((Append *) plan)->appendplans, flags & ~TAKES_ALL, rewrite);
 			break;
 		case T_MergeAppend:
-			rewrite_list(((MergeAppend *) plan)->mergeplans, flags, rewrite);
+			rewrite_list(((MergeAppend *) plan)->mergeplans, flags & ~TAKES_ALL, rewrite);
 			break;
 		case T_SubqueryScan:
 			{
@@ -770,14 +639,16 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 				break;
 			}
 		case T_CustomScan:
-			rewrite_list(((CustomScan *) plan)->custom_plans, flags, rewrite);
+			rewrite_list(((CustomScan *) plan)->custom_plans, (flags & ~TAKES_ALL) | writes, rewrite);
 			break;
 		case T_Result:
-			outer_flags = flags;
+			outer_flags |= flags & MARKS;
 			break;
 		case T_Limit:
-			outer_flags |= STOPS_EARLY;
 			outer_wanted = rows_wanted((Limit *) plan);
+			if (outer_wanted > 0 && (flags & STOPS_EARLY) == 0)
+				outer_flags |= TAKES_ALL;
+			outer_flags |= STOPS_EARLY;
 			break;
 		case T_Sort:
 		case T_Hash:
@@ -789,7 +660,7 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		case T_Agg:
 			if (((Agg *) plan)->aggstrategy == AGG_PLAIN ||
 				((Agg *) plan)->aggstrategy == AGG_HASHED)
-				outer_flags = READ_TO_END;
+				outer_flags = READ_TO_END | writes;
 			break;
 		case T_NestLoop:
 			if (((Join *) plan)->inner_unique || ((Join *) plan)->jointype == JOIN_SEMI ||
@@ -799,6 +670,12 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		case T_MergeJoin:
 			outer_flags = STOPS_EARLY | writes;
 			inner_flags = STOPS_EARLY | MARKS | writes;
+			break;
+		case T_HashJoin:
+			/* without anything in the table it stops at the first row, unless it gives all rows of this side */
+			if (((Join *) plan)->jointype != JOIN_LEFT && ((Join *) plan)->jointype != JOIN_FULL &&
+				((Join *) plan)->jointype != JOIN_ANTI)
+				outer_flags = STOPS_EARLY | writes;
 			break;
 		case T_Memoize:
 			outer_flags = STOPS_EARLY | writes;

@@ -539,18 +539,22 @@ compute_batch(BatchScanState *state)
 }
 
 /*
- * Rows of the first batch.  A function may run a statement for its first rows
- * alone, which no plan tells: then it has no more.
+ * Most rows of the next batch.  A cursor, or a function, may run a statement for
+ * some rows at a time, which no plan tells: then the first batch has no more,
+ * and where reading ahead may be noticed, each has one.
  */
 static int
-first_size(const BatchScanState *state)
+batch_size(const BatchScanState *state)
 {
 	List	   *limits = lsecond(((CustomScan *) state->css.ss.ps.plan)->custom_private);
+	bool		by_parts = rows_asked > 0 && list_nth_int(limits, BITNET_BATCH_TO_END) == 0;
 	int			first = list_nth_int(limits, BITNET_BATCH_FIRST);
 
-	if (rows_asked > 0 && list_nth_int(limits, BITNET_BATCH_TO_END) == 0)
-		first = (int) Min((uint64) first, rows_asked);
-	return first;
+	if (by_parts && list_nth_int(limits, BITNET_BATCH_IN_STEP) != 0)
+		return 1;
+	if (state->next_size > 0)
+		return state->next_size;
+	return by_parts ? (int) Min((uint64) first, rows_asked) : first;
 }
 
 /* Pulls rows and computes their calls; false if there are none left. */
@@ -563,8 +567,7 @@ next_batch(BatchScanState *state)
 	state->n_rows = 0;
 	state->next_row = 0;
 	MemoryContextReset(state->rows_context);
-	if (state->next_size == 0)
-		state->next_size = first_size(state);
+	state->next_size = batch_size(state);
 	most = state->next_size;
 	if (state->rows_left >= 0)
 	{

@@ -39,7 +39,8 @@ typedef enum BitnetBatchLimits
 {
 	BITNET_BATCH_FIRST,			/* rows in the first batch */
 	BITNET_BATCH_ROWS,			/* rows in all; 0: as many as there are */
-	BITNET_BATCH_TO_END			/* all are read, however many the statement is run for? */
+	BITNET_BATCH_TO_END,		/* all are read, however many the statement is run for? */
+	BITNET_BATCH_IN_STEP		/* may reading ahead be noticed, where they are not? */
 } BitnetBatchLimits;
 
 /* Most rows of a batch. */

@@ -48,7 +48,7 @@
  * What processes tell each other: registry, board, channels, what they mean,
  * and plans (batch_scan.h).  Counts up with every change of these.
  */
-#define LAYOUT "bitnet layout 3"
+#define LAYOUT "bitnet layout 4"
 
 /*
  * Our key space among the advisory locks.  SQL's own functions use 1 and 2 in

@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch_order.h
+ *	  What of a plan could be noticed if rows are read ahead.
+ *
+ * src/pg/batch_order.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BITNET_BATCH_ORDER_H
+#define BITNET_BATCH_ORDER_H
+
+#include "nodes/plannodes.h"
+
+/* What getting a row of a plan does beside giving it */
+#define BITNET_ROW_CALLS	1	/* calls a function that may see what was done with the rows before */
+#define BITNET_ROW_LOCKS	2	/* locks it */
+
+/*
+ * Which of these a plan of a statement with these subplans does when its next row
+ * is asked for.  Not what it has done for all rows before it gives the first one.
+ */
+extern int	BitnetRowEffects(Plan *plan, List *subplans);
+
+/* Does an expression, or one of the node's own, call a function whose calls may be noticed? */
+extern bool BitnetContainsNoticed(Node *node);
+extern bool BitnetNodeCallsNoticed(const Plan *plan);
+
+/* Is that a call of a function that can be computed for many rows together? */
+extern bool BitnetIsBatchCall(Node *node);
+
+/* The children of a plan node besides the outer and the inner one. */
+extern List *BitnetListedChildren(const Plan *plan);
+
+#endif							/* BITNET_BATCH_ORDER_H */
