@@ -38,6 +38,10 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+#if PG_VERSION_NUM < 170000
+#define TransactionTimeoutPending false
+#endif
+
 /*
  * A small structure shared by the whole server, made by whoever comes first.
  * init must not do more than fill it in: others wait meanwhile, and cannot be

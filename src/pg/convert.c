@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #include "../core/prompt.h"
+#include "compat.h"
 #include "convert.h"
 
 /*
@@ -43,7 +44,8 @@ should_stop(void *ctx)
 {
 	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
 		return false;
-	return ProcDiePending || (QueryCancelPending && QueryCancelHoldoffCount == 0);
+	return ProcDiePending || TransactionTimeoutPending ||
+		(QueryCancelPending && QueryCancelHoldoffCount == 0);
 }
 
 const bn_hooks bitnet_hooks = {should_stop, NULL, NULL};
