@@ -27,7 +27,7 @@
 #include "gguf.h"
 
 #define BN_IMAGE_MAGIC "BNIMAGE"	/* 8 bytes with the terminator */
-#define BN_IMAGE_ABI 4			/* any change of layout counts up */
+#define BN_IMAGE_ABI 5			/* any change of layout counts up */
 #define BN_IMAGE_ALIGN 64
 #define BN_IMAGE_BIG_ALIGN (2u * 1024 * 1024)
 

@@ -113,11 +113,11 @@ put_text(prompt_writer *w, const char *text, size_t length, void *scratch,
 	size_t		consumed = 0;
 
 	if (w->n_tokens < w->max_tokens)
-		BN_TRY(bn_encode(w->vocab, text, length, false, w->tokens + w->n_tokens,
+		BN_TRY(bn_encode(w->vocab, text, length, w->tokens + w->n_tokens,
 						 w->max_tokens - w->n_tokens, &n, &consumed,
 						 scratch, scratch_size, w->hooks, w->err));
 	if (consumed < length)
-		BN_TRY(bn_encode(w->vocab, text, length, false, NULL, 0, &n, NULL,
+		BN_TRY(bn_encode(w->vocab, text, length, NULL, 0, &n, NULL,
 						 scratch, scratch_size, w->hooks, w->err));
 	w->n_tokens += n;
 	return BN_OK;

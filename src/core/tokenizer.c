@@ -45,7 +45,6 @@ typedef uint64_t candidate;
 typedef struct encoder
 {
 	const bn_vocab *vocab;
-	bool		special_starts[256];	/* bytes that special tokens begin with */
 	int32_t    *tokens;			/* NULL: only count */
 	size_t		max_tokens;
 	size_t		n_tokens;
@@ -299,9 +298,9 @@ encode_piece(encoder *e, const uint8_t *piece, size_t length)
 	return BN_OK;
 }
 
-/* Tokens of text without special tokens; stops when full. */
+/* All pieces of a text; stops when full. */
 static bn_status
-encode_plain(encoder *e, const uint8_t *text, size_t length)
+encode_text(encoder *e, const uint8_t *text, size_t length)
 {
 	size_t		at = 0;
 
@@ -313,54 +312,6 @@ encode_plain(encoder *e, const uint8_t *text, size_t length)
 		BN_TRY(encode_piece(e, text + at, end - at));
 		at = end;
 	}
-	return BN_OK;
-}
-
-static void
-note_special_starts(encoder *e)
-{
-	const int32_t *special = bn_vocab_at(e->vocab, e->vocab->special_offset);
-
-	for (uint32_t i = 0; i < e->vocab->n_special; i++)
-	{
-		size_t		length;
-		const uint8_t *text = bn_token_text(e->vocab, special[i], &length);
-
-		if (length > 0)
-			e->special_starts[text[0]] = true;
-	}
-}
-
-/*
- * The first special token in the text and its place, *at; where several begin
- * at one place, the longest.  If there is none, *token is BN_NO_TOKEN and *at
- * the text's length.
- */
-static bn_status
-next_special(encoder *e, const uint8_t *text, size_t length, size_t *at,
-			 int32_t *token, size_t *token_length)
-{
-	const int32_t *special = bn_vocab_at(e->vocab, e->vocab->special_offset);
-
-	for (*at = 0; *at < length; (*at)++)
-	{
-		if (!e->special_starts[text[*at]])
-			continue;
-		BN_TRY(count_work(e, e->vocab->n_special));
-		for (uint32_t i = 0; i < e->vocab->n_special; i++)
-		{
-			const uint8_t *name = bn_token_text(e->vocab, special[i], token_length);
-
-			if (*token_length > 0 && *token_length <= length - *at &&
-				memcmp(name, text + *at, *token_length) == 0)
-			{
-				*token = special[i];
-				return BN_OK;
-			}
-		}
-	}
-	*token = BN_NO_TOKEN;
-	*token_length = 0;
 	return BN_OK;
 }
 
@@ -382,11 +333,10 @@ space_length(const uint8_t *text, size_t length, const bn_hooks *hooks)
 }
 
 /*
- * A piece of the text can be longer where a part of the text is cut out, by a
- * special token or by trimming, or where a space is put before it: a word can
- * gain a symbol before it and the letters of a contraction (CUT_BYTES is more
- * than that), and white space, which is several pieces, can become one.  So the
- * longest piece or white space is looked for.
+ * A piece of the text can be longer where the text is trimmed, or where a space
+ * is put before it: a word can gain a symbol before it and the letters of a
+ * contraction (CUT_BYTES is more than that), and white space, which is several
+ * pieces, can become one.  So the longest piece or white space is looked for.
  */
 bn_status
 bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length,
@@ -427,41 +377,23 @@ bn_encode_scratch_size(const bn_vocab *vocab, const char *text, size_t length,
 }
 
 bn_status
-bn_encode(const bn_vocab *vocab, const char *text, size_t length, bool parse_special,
+bn_encode(const bn_vocab *vocab, const char *text, size_t length,
 		  int32_t *tokens, size_t max_tokens, size_t *n_tokens, size_t *consumed,
 		  void *scratch, size_t scratch_size, const bn_hooks *hooks, bn_error *err)
 {
-	const uint8_t *bytes = (const uint8_t *) text;
 	encoder		e = {
 		.vocab = vocab, .tokens = tokens,
 		.max_tokens = max_tokens, .scratch = scratch, .scratch_size = scratch_size,
 		.hooks = hooks, .err = err
 	};
-	bn_status	status = BN_OK;
+	bn_status	status;
 
 	*n_tokens = 0;
 	if (consumed)
 		*consumed = 0;
 	if ((uintptr_t) scratch % 8 != 0)
 		return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET, "scratch memory is not aligned");
-	if (parse_special)
-		note_special_starts(&e);
-
-	while (length > 0 && status == BN_OK && !is_full(&e))
-	{
-		int32_t		special = BN_NO_TOKEN;
-		size_t		plain = length;
-		size_t		special_length = 0;
-
-		if (parse_special)
-			status = next_special(&e, bytes, length, &plain, &special, &special_length);
-		if (status == BN_OK)
-			status = encode_plain(&e, bytes, plain);
-		if (special != BN_NO_TOKEN && status == BN_OK && !is_full(&e))
-			emit(&e, special, special_length);
-		bytes += plain + special_length;
-		length -= plain + special_length;
-	}
+	status = encode_text(&e, (const uint8_t *) text, length);
 	*n_tokens = e.n_tokens;
 	if (consumed)
 		*consumed = e.consumed;

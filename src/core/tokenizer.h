@@ -41,12 +41,10 @@ typedef struct bn_vocab
 	uint32_t	max_token_bytes;
 	uint32_t	token_mask;		/* hash tables have mask + 1 entries */
 	uint32_t	merge_mask;
-	uint32_t	n_special;
 	uint64_t	merge_table_offset; /* bn_merge[merge_mask + 1] */
 	uint64_t	token_table_offset; /* uint32_t[token_mask + 1], id + 1 or 0 */
 	uint64_t	text_offset;	/* uint32_t[n_tokens + 1] into text */
 	uint64_t	byte_offset;	/* int32_t[256], token of a single byte */
-	uint64_t	special_offset; /* int32_t[n_special], longest text first */
 	uint64_t	type_offset;	/* uint8_t[n_tokens], vocab.h */
 	uint64_t	text_data_offset;	/* raw bytes of all tokens, to the end */
 } bn_vocab;
@@ -79,12 +77,12 @@ extern bn_status bn_encode_scratch_size(const bn_vocab *vocab, const char *text,
  * Text to tokens.  Writes at most max_tokens ids to tokens and stops when they
  * are full; if tokens is NULL, it counts them all and ignores max_tokens.
  * *n_tokens is the number made, *consumed (may be NULL) how many bytes of text
- * they cover.  Special tokens are recognised only with parse_special, which is
- * never used for data.  (llama.cpp finds those of type "user defined" in all
- * text; here they are special like control tokens.)  No BOS is added.
+ * they cover.  Nothing in the text is a special token.  (llama.cpp finds those
+ * of type "user defined" in all text; here they are special like control
+ * tokens.)  No BOS is added.
  */
 extern bn_status bn_encode(const bn_vocab *vocab, const char *text, size_t length,
-						   bool parse_special, int32_t *tokens, size_t max_tokens,
+						   int32_t *tokens, size_t max_tokens,
 						   size_t *n_tokens, size_t *consumed,
 						   void *scratch, size_t scratch_size,
 						   const bn_hooks *hooks, bn_error *err);

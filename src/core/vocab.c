@@ -3,8 +3,7 @@
  * vocab.c
  *	  The vocabulary block of an image: built once, then only read.
  *
- *	header | merges | tokens by text | text offsets | byte tokens
- *		| special tokens | types | text
+ *	header | merges | tokens by text | text offsets | byte tokens | types | text
  *
  * Both hash tables are open addressed with linear probing.  The layout follows
  * from a few counts, so a block is checked by computing it again.
@@ -78,8 +77,8 @@ table_mask(uint64_t n)
 }
 
 /*
- * Places the sections after the header; needs n_tokens, n_special and the
- * masks, all in range, so that no sum overflows.
+ * Places the sections after the header; needs n_tokens and the masks, all in
+ * range, so that no sum overflows.
  */
 static void
 lay_out(bn_vocab *v, uint64_t text_bytes)
@@ -94,8 +93,6 @@ lay_out(bn_vocab *v, uint64_t text_bytes)
 	at += ((uint64_t) v->n_tokens + 1) * sizeof(uint32_t);
 	v->byte_offset = at;
 	at += 256 * sizeof(int32_t);
-	v->special_offset = at;
-	at += (uint64_t) v->n_special * sizeof(int32_t);
 	v->type_offset = at;
 	at += (uint64_t) v->n_tokens;
 	v->text_data_offset = at;
@@ -172,19 +169,6 @@ plan(const bn_gguf *g, int32_t vocab_size, vocab_lists *lists, bn_vocab *v, bn_e
 	v->n_tokens = vocab_size;
 	v->token_mask = table_mask((uint64_t) vocab_size);
 	v->merge_mask = table_mask(lists->merges->count);
-	if (lists->types)
-	{
-		bn_gguf_cursor c;
-
-		BN_TRY(bn_gguf_cursor_open(&c, g, lists->types, BN_GGUF_I32, err));
-		for (int32_t i = 0; i < vocab_size; i++)
-		{
-			bn_token_type type;
-
-			BN_TRY(next_type(&c, &type, err));
-			v->n_special += is_special(type);
-		}
-	}
 	lay_out(v, text_bytes);
 	return BN_OK;
 }
@@ -343,8 +327,6 @@ static bn_status
 read_types(const bn_gguf *g, const vocab_lists *lists, bn_vocab *v, bn_error *err)
 {
 	uint8_t    *types = writable(v, v->type_offset);
-	int32_t    *special = writable(v, v->special_offset);
-	uint32_t	n_special = 0;
 	bn_gguf_cursor c;
 
 	if (!lists->types)
@@ -359,16 +341,9 @@ read_types(const bn_gguf *g, const vocab_lists *lists, bn_vocab *v, bn_error *er
 
 		BN_TRY(next_type(&c, &type, err));
 		types[i] = (uint8_t) type;
-		if (!is_special(type))
-			continue;
-		types[i] |= BN_TYPE_NOT_TEXT;
-		if (n_special < v->n_special)
-			special[n_special] = i;
-		n_special++;
+		if (is_special(type))
+			types[i] |= BN_TYPE_NOT_TEXT;
 	}
-	if (n_special != v->n_special)
-		return bn_fail(err, BN_ERR_FORMAT, lists->types->offset,
-					   "the file changed while it was read");
 	return BN_OK;
 }
 
@@ -499,68 +474,18 @@ read_merges(const bn_gguf *g, const vocab_lists *lists, bn_vocab *v,
 	return BN_OK;
 }
 
-static bool
-special_precedes(const bn_vocab *v, int32_t a, int32_t b)
-{
-	size_t		a_length;
-	size_t		b_length;
-
-	bn_token_text(v, a, &a_length);
-	bn_token_text(v, b, &b_length);
-	return a_length != b_length ? a_length > b_length : a < b;
-}
-
-/* Moves ids[root] down in the heap ids[0 .. n), whose top comes last. */
-static void
-sift_down(const bn_vocab *v, int32_t *ids, uint32_t root, uint32_t n)
-{
-	int32_t		moving = ids[root];
-	uint32_t	child;
-
-	while ((child = 2 * root + 1) < n)
-	{
-		if (child + 1 < n && special_precedes(v, ids[child], ids[child + 1]))
-			child++;
-		if (!special_precedes(v, moving, ids[child]))
-			break;
-		ids[root] = ids[child];
-		root = child;
-	}
-	ids[root] = moving;
-}
-
-/* Longest text first; a heap sort, since a hostile file may have a million. */
-static void
-sort_special(bn_vocab *v)
-{
-	int32_t    *ids = writable(v, v->special_offset);
-
-	for (uint32_t i = v->n_special / 2; i > 0; i--)
-		sift_down(v, ids, i - 1, v->n_special);
-	for (uint32_t n = v->n_special; n > 1; n--)
-	{
-		int32_t		top = ids[0];
-
-		ids[0] = ids[n - 1];
-		ids[n - 1] = top;
-		sift_down(v, ids, 0, n - 1);
-	}
-}
-
-/* The control token of a name, or BN_NO_TOKEN. */
+/* The first control token of a name, or BN_NO_TOKEN. */
 static int32_t
 find_control(const bn_vocab *v, const char *name)
 {
-	const int32_t *special = bn_vocab_at(v, v->special_offset);
-
-	for (uint32_t i = 0; i < v->n_special; i++)
+	for (int32_t i = 0; i < v->n_tokens; i++)
 	{
 		size_t		length;
-		const uint8_t *text = bn_token_text(v, special[i], &length);
+		const uint8_t *text = bn_token_text(v, i, &length);
 
-		if (length == strlen(name) && memcmp(text, name, length) == 0 &&
-			bn_token_kind(v, special[i]) == BN_TOKEN_CONTROL)
-			return special[i];
+		if (bn_token_kind(v, i) == BN_TOKEN_CONTROL && length == strlen(name) &&
+			memcmp(text, name, length) == 0)
+			return i;
 	}
 	return BN_NO_TOKEN;
 }
@@ -636,7 +561,6 @@ bn_vocab_build(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
 	BN_TRY(read_texts(g, &lists, v, hooks, err));
 	BN_TRY(find_byte_tokens(v, err));
 	BN_TRY(read_merges(g, &lists, v, hooks, err));
-	sort_special(v);
 	return read_roles(g, v, err);
 }
 
@@ -663,7 +587,6 @@ bn_vocab_check(const void *memory, uint64_t size, int32_t vocab_size, bn_error *
 		return bn_fail(err, BN_ERR_TRUNCATED, BN_NO_OFFSET,
 					   "the vocabulary has %lu bytes, less than its header", size);
 	if (v->n_tokens != vocab_size || vocab_size < 1 || vocab_size > BN_MAX_VOCAB ||
-		v->n_special > (uint32_t) vocab_size ||
 		!is_mask(v->token_mask, table_mask(BN_MAX_VOCAB)) ||
 		!is_mask(v->merge_mask, table_mask(MAX_MERGES)))
 		return bn_fail(err, BN_ERR_FORMAT, BN_NO_OFFSET,
@@ -676,7 +599,6 @@ bn_vocab_check(const void *memory, uint64_t size, int32_t vocab_size, bn_error *
 		v->token_table_offset != expected.token_table_offset ||
 		v->text_offset != expected.text_offset ||
 		v->byte_offset != expected.byte_offset ||
-		v->special_offset != expected.special_offset ||
 		v->type_offset != expected.type_offset ||
 		v->text_data_offset != expected.text_data_offset)
 		return bn_fail(err, BN_ERR_FORMAT, BN_NO_OFFSET,

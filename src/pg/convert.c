@@ -320,7 +320,7 @@ encode(const bn_vocab *vocab, BitnetText t, int32 *ids, size_t max_tokens)
 	BitnetCheckScratch(scratch_size);
 	scratch = MemoryContextAllocExtended(CurrentMemoryContext, scratch_size + 64,
 										 MCXT_ALLOC_HUGE);
-	if (bn_encode(vocab, t.data, t.length, false, ids, max_tokens, &n_tokens, NULL,
+	if (bn_encode(vocab, t.data, t.length, ids, max_tokens, &n_tokens, NULL,
 				  (void *) TYPEALIGN(64, scratch), scratch_size,
 				  &bitnet_hooks, &err) != BN_OK)
 		BitnetReportError(&err, primary);

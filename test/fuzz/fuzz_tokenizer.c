@@ -142,7 +142,7 @@ use_tokens(const bn_vocab *v, const uint8_t *data, size_t size)
 
 /* With room for fewer tokens: the first ones, and how many bytes they cover */
 static void
-use_room(const bn_vocab *v, const uint8_t *text, size_t length, bool special,
+use_room(const bn_vocab *v, const uint8_t *text, size_t length,
 		 const int32_t *ids, size_t room, void *scratch, size_t scratch_size)
 {
 	int32_t    *first = malloc(room * sizeof(int32_t));
@@ -150,7 +150,7 @@ use_room(const bn_vocab *v, const uint8_t *text, size_t length, bool special,
 	size_t		consumed;
 	size_t		covered = 0;
 
-	require(bn_encode(v, (const char *) text, length, special, first, room, &n, &consumed,
+	require(bn_encode(v, (const char *) text, length, first, room, &n, &consumed,
 					  scratch, scratch_size, NULL, NULL) == BN_OK &&
 			n == room && memcmp(first, ids, room * sizeof(int32_t)) == 0);
 	for (size_t i = 0; i < room; i++)
@@ -166,10 +166,10 @@ use_room(const bn_vocab *v, const uint8_t *text, size_t length, bool special,
 
 /*
  * All that can be done with a text; returns whether its tokens spell it, and
- * special ones are among them only where they are wanted.
+ * none of them is special.
  */
 static bool
-use_text(const bn_vocab *v, const uint8_t *text, size_t length, bool special)
+use_text(const bn_vocab *v, const uint8_t *text, size_t length)
 {
 	size_t		scratch_size;
 	void	   *scratch;
@@ -182,9 +182,9 @@ use_text(const bn_vocab *v, const uint8_t *text, size_t length, bool special)
 
 	bn_encode_scratch_size(v, (const char *) text, length, &scratch_size, NULL, NULL);
 	scratch = malloc(scratch_size);
-	same = bn_encode(v, (const char *) text, length, special, ids, length + 1, &n, &consumed,
+	same = bn_encode(v, (const char *) text, length, ids, length + 1, &n, &consumed,
 					 scratch, scratch_size, NULL, NULL) == BN_OK && consumed == length;
-	bn_encode(v, (const char *) text, length, special, NULL, 0, &counted, NULL,
+	bn_encode(v, (const char *) text, length, NULL, 0, &counted, NULL,
 			  scratch, scratch_size, NULL, NULL);
 	same = same && counted == n;
 	for (size_t i = 0; i < n; i++)
@@ -195,12 +195,12 @@ use_text(const bn_vocab *v, const uint8_t *text, size_t length, bool special)
 		require(ids[i] >= 0 && ids[i] < v->n_tokens);
 		bn_token_is_stop(v, ids[i]);
 		same = same && bytes <= length - at && memcmp(token, text + at, bytes) == 0 &&
-			(special || bn_token_kind(v, ids[i]) == BN_TOKEN_NORMAL);
+			bn_token_kind(v, ids[i]) == BN_TOKEN_NORMAL;
 		at += same ? bytes : 0;
 	}
 	same = same && at == length;
 	if (same && length > 0)
-		use_room(v, text, length, special, ids, text[0] % (n + 1), scratch, scratch_size);
+		use_room(v, text, length, ids, text[0] % (n + 1), scratch, scratch_size);
 	free(ids);
 	free(scratch);
 	return same;
@@ -217,8 +217,7 @@ use_damaged(const uint8_t *data, size_t size)
 	memcpy(v, vocabs[0], bytes);
 	damage((uint8_t *) v, bytes, data, size);
 	if (bn_vocab_check(v, bytes, BPE_N_TOKENS, NULL) == BN_OK)
-		for (int special = 0; special < 2; special++)
-			use_text(v, text, sizeof(text) - 1, special);
+		use_text(v, text, sizeof(text) - 1);
 	free(v);
 }
 
@@ -229,8 +228,7 @@ build_file(vocab_file *f, int32_t vocab_size)
 	bn_vocab   *v = build_or_refuse(f, vocab_size);
 
 	if (v)
-		for (int special = 0; special < 2; special++)
-			require(use_text(v, text, sizeof(text) - 1, special));
+		require(use_text(v, text, sizeof(text) - 1));
 	free(v);
 }
 
@@ -251,8 +249,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 0:
 		case 1:
 		case 2:
-			require(use_text(vocabs[mode], data, size, false));
-			require(use_text(vocabs[mode], data, size, true));
+			require(use_text(vocabs[mode], data, size));
 			use_bytes(data, size, data, size);
 			break;
 		case 3:

@@ -349,7 +349,7 @@ check_tokens(const char *what, const model_file *m, const char *prompt, size_t l
 
 	bn_encode_scratch_size(vocab, prompt, length, &scratch_size, NULL, NULL);
 	scratch = model_file_memory(scratch_size);
-	status = bn_encode(vocab, prompt, length, false, tokens, 1024, &n, NULL,
+	status = bn_encode(vocab, prompt, length, tokens, 1024, &n, NULL,
 					   scratch, scratch_size, NULL, &err);
 	ok(status == BN_OK && (int) n + 1 == n_ids && ids[0] == vocab->bos &&
 	   memcmp(tokens, ids + 1, n * sizeof(int32_t)) == 0,

@@ -176,7 +176,7 @@ use_encoder(void *memory, size_t size, uint64_t *results, bn_error *err)
 	int32_t		tokens[sizeof(long_text)];
 	size_t		n;
 
-	BN_TRY(bn_encode(model.model.vocab, long_text, sizeof(long_text) - 1, false, tokens,
+	BN_TRY(bn_encode(model.model.vocab, long_text, sizeof(long_text) - 1, tokens,
 					 sizeof(long_text), &n, NULL, memory, size, NULL, err));
 	*results = digest(0, tokens, sizeof(int32_t) * n);
 	return BN_OK;

@@ -538,7 +538,7 @@ build(const buffer *f, const bn_gguf *g, model_file *m, const char **wrong, bn_e
 
 /* Tokens of a text, which must spell it; how many, or -1. */
 static int
-tokenize(const bn_vocab *v, const char *text, size_t length, bool special, int32_t *tokens)
+tokenize(const bn_vocab *v, const char *text, size_t length, int32_t *tokens)
 {
 	size_t		scratch_size;
 	size_t		n;
@@ -549,7 +549,7 @@ tokenize(const bn_vocab *v, const char *text, size_t length, bool special, int32
 
 	bn_encode_scratch_size(v, text, length, &scratch_size, NULL, NULL);
 	scratch = model_file_memory(scratch_size);
-	status = bn_encode(v, text, length, special, tokens, MAX_TOKENS, &n, &consumed,
+	status = bn_encode(v, text, length, tokens, MAX_TOKENS, &n, &consumed,
 					   scratch, scratch_size, NULL, NULL);
 	free(scratch);
 	if (status != BN_OK || consumed != length)
@@ -583,8 +583,7 @@ use_tokenizer(const bn_vocab *v)
 	memcpy(text, words, sizeof(words) - 1);
 	for (int i = 0; i < 256; i++)
 		text[sizeof(words) - 1 + (size_t) i] = (char) i;
-	if (tokenize(v, text, sizeof(text), false, tokens) < 0 ||
-		tokenize(v, text, sizeof(text), true, tokens) < 0)
+	if (tokenize(v, text, sizeof(text), tokens) < 0)
 		return "tokens that do not spell the text";
 	bn_prompt_scratch_size(v, &message, 1, &scratch_size, NULL, NULL);
 	scratch = model_file_memory(scratch_size);
@@ -640,7 +639,7 @@ use_engine(const model_file *m, bool *numeric)
 	bn_schedule_limits limits = model_file_limits(m, 5, 16, 1, 16 << 20);
 	answers		a = {0};
 	int32_t		tokens[MAX_TOKENS];
-	int			n = tokenize(m->model.vocab, "a red hat", 9, false, tokens);
+	int			n = tokenize(m->model.vocab, "a red hat", 9, tokens);
 	bn_error	err = {0};
 	bn_status	status;
 	const char *wrong;

@@ -128,7 +128,7 @@ test_joined(const bn_vocab *v)
 	size_t		n;
 	prompt		p;
 
-	bn_encode(v, "User: the answer", 16, false, expected, 64, &n, NULL, NULL, 0, NULL, NULL);
+	bn_encode(v, "User: the answer", 16, expected, 64, &n, NULL, NULL, 0, NULL, NULL);
 	make(&p, v, &chat, 1, 1024);
 	ok(p.status == BN_OK && memcmp(p.ids + 1, expected, n * sizeof(int32_t)) == 0 &&
 	   p.ids[n + 1] == EOT, "a role and its text are tokenised as one string");

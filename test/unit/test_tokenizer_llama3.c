@@ -199,7 +199,7 @@ has_ids(const bn_vocab *v, const char *text, size_t length, const char *expected
 
 	bn_encode_scratch_size(v, text, length, &scratch_size, NULL, NULL);
 	scratch = malloc(scratch_size);
-	same = bn_encode(v, text, length, false, ids, length + 1, &n, NULL,
+	same = bn_encode(v, text, length, ids, length + 1, &n, NULL,
 					 scratch, scratch_size, NULL, NULL) == BN_OK;
 	for (size_t i = 0; same && i < n; i++)
 		same = strtol(expected, (char **) &expected, 10) == ids[i];

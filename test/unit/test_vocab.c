@@ -196,7 +196,7 @@ test_merges(void)
 		int32_t		ids[4];
 		size_t		n;
 
-		ok(bn_encode(v, "xy", 2, false, ids, 4, &n, NULL, NULL, 0, NULL, NULL) == BN_OK && n == 2,
+		ok(bn_encode(v, "xy", 2, ids, 4, &n, NULL, NULL, 0, NULL, NULL) == BN_OK && n == 2,
 		   "but text never becomes that token, neither by the merge nor as a whole word");
 		ok(bn_token_find(v, "xy", 2) == 256 && bn_token_kind(v, 0) == BN_TOKEN_NORMAL,
 		   "it can be found, and the undefined type is normal");
@@ -301,13 +301,9 @@ use(bn_vocab *v, bn_vocab *intact)
 
 	bn_encode_scratch_size(intact, text, sizeof(text) - 1, &scratch_size, NULL, NULL);
 	scratch = malloc(scratch_size);
-	for (int special = 0; special < 2; special++)
-	{
-		bn_encode(v, text, sizeof(text) - 1, special, ids, 256, &n, NULL,
-				  scratch, scratch_size, NULL, NULL);
-		for (size_t i = 0; i < n; i++)
-			in_range = in_range && ids[i] >= 0 && ids[i] < BPE_N_TOKENS;
-	}
+	bn_encode(v, text, sizeof(text) - 1, ids, 256, &n, NULL, scratch, scratch_size, NULL, NULL);
+	for (size_t i = 0; i < n; i++)
+		in_range = in_range && ids[i] >= 0 && ids[i] < BPE_N_TOKENS;
 	free(scratch);
 	for (int32_t i = -1; i <= BPE_N_TOKENS; i++)
 	{
