@@ -127,12 +127,6 @@ v_store_half_n(uint16_t *p, v16 v, int n)
 	memcpy(p, tmp, (size_t) n * sizeof(uint16_t));
 }
 
-static INLINE float32x4_t
-from_bfloat(const uint16_t *p)
-{
-	return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
-}
-
 static INLINE v16
 v_load_int8(const int8_t *p)
 {
@@ -143,21 +137,6 @@ v_load_int8(const int8_t *p)
 		vcvtq_f32_s32(vmovl_s16(vget_high_s16(lo))),
 		vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))),
 		vcvtq_f32_s32(vmovl_s16(vget_high_s16(hi)))};
-}
-
-static INLINE v16
-v_load_bfloat(const uint16_t *p)
-{
-	return (v16) {from_bfloat(p), from_bfloat(p + 4), from_bfloat(p + 8), from_bfloat(p + 12)};
-}
-
-static INLINE v16
-v_load_bfloat_n(const uint16_t *p, int n)
-{
-	uint16_t	tmp[16] = {0};
-
-	memcpy(tmp, p, (size_t) n * sizeof(uint16_t));
-	return v_load_bfloat(tmp);
 }
 
 static INLINE v16

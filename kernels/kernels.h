@@ -231,9 +231,8 @@ typedef struct bn_kernels
 	/* float to half, round half to even; overflow gives infinity */
 	void		(*f32_to_f16) (uint16_t *y, const float *x, int n);
 
-	/* half and bfloat16 to float, exact */
+	/* half to float, exact */
 	void		(*f16_to_f32) (float *y, const uint16_t *x, int n);
-	void		(*bf16_to_f32) (float *y, const uint16_t *x, int n);
 
 	/*
 	 * Scores of n_q queries against n_pos keys of one KV head:

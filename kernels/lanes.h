@@ -13,7 +13,6 @@
  *							loaded as zero.  Touches no more than n elements.
  *	 v_load_half, v_store_half, and the same with _n
  *							from and to IEEE half precision
- *	 v_load_bfloat, v_load_bfloat_n
  *	 v_load_int8(p)			from int8
  *	 v_add, v_sub, v_mul, v_fma(a, b, c) = a * b + c rounded once
  *	 v_max(a, b)			b where a is a NaN
@@ -227,18 +226,6 @@ f16_to_f32(float *y, const uint16_t *x, int n)
 		v_store(y + i, v_load_half(x + i));
 	if (i < n)
 		v_store_n(y + i, v_load_half_n(x + i, n - i), n - i);
-}
-
-static void
-bf16_to_f32(float *y, const uint16_t *x, int n)
-{
-	int			n_whole = whole(n);
-	int			i;
-
-	for (i = 0; i < n_whole; i += LANES)
-		v_store(y + i, v_load_bfloat(x + i));
-	if (i < n)
-		v_store_n(y + i, v_load_bfloat_n(x + i, n - i), n - i);
 }
 
 /* As exp_nonpositive of scalar.c */
@@ -814,7 +801,6 @@ matmul_f16_listed(float *y, const uint16_t *w, int cols, const int32_t *listed, 
 	.rope_neox = rope_neox, \
 	.f32_to_f16 = f32_to_f16, \
 	.f16_to_f32 = f16_to_f32, \
-	.bf16_to_f32 = bf16_to_f32, \
 	.attn_scores = attn_scores, \
 	.softmax = softmax, \
 	.attn_values = attn_values, \

@@ -388,13 +388,6 @@ f16_to_f32(float *y, const uint16_t *x, int n)
 		y[i] = half_to_float(x[i]);
 }
 
-static void
-bf16_to_f32(float *y, const uint16_t *x, int n)
-{
-	for (int i = 0; i < n; i++)
-		y[i] = bits_to_float((uint32_t) x[i] << 16);
-}
-
 static float
 dot_f16(const uint16_t *a, const float *x, int n)
 {
@@ -500,7 +493,6 @@ const bn_kernels bn_kernels_scalar = {
 	.rope_neox = rope_neox,
 	.f32_to_f16 = f32_to_f16,
 	.f16_to_f32 = f16_to_f32,
-	.bf16_to_f32 = bf16_to_f32,
 	.attn_scores = attn_scores,
 	.softmax = softmax,
 	.attn_values = attn_values,

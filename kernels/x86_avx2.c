@@ -114,29 +114,6 @@ v_store_half_n(uint16_t *p, v16 v, int n)
 	memcpy(p, tmp, (size_t) n * sizeof(uint16_t));
 }
 
-static INLINE __m256
-from_bfloat(const uint16_t *p)
-{
-	__m256i		wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) p));
-
-	return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
-}
-
-static INLINE v16
-v_load_bfloat(const uint16_t *p)
-{
-	return (v16) {from_bfloat(p), from_bfloat(p + 8)};
-}
-
-static INLINE v16
-v_load_bfloat_n(const uint16_t *p, int n)
-{
-	uint16_t	tmp[16] = {0};
-
-	memcpy(tmp, p, (size_t) n * sizeof(uint16_t));
-	return v_load_bfloat(tmp);
-}
-
 static INLINE v16
 v_load_int8(const int8_t *p)
 {

@@ -87,24 +87,6 @@ v_store_half_n(uint16_t *p, v16 v, int n)
 }
 
 static INLINE v16
-from_bfloat(__m256i v)
-{
-	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
-}
-
-static INLINE v16
-v_load_bfloat(const uint16_t *p)
-{
-	return from_bfloat(_mm256_loadu_si256((const __m256i *) p));
-}
-
-static INLINE v16
-v_load_bfloat_n(const uint16_t *p, int n)
-{
-	return from_bfloat(_mm256_maskz_loadu_epi16(first_lanes(n), p));
-}
-
-static INLINE v16
 v_load_int8(const int8_t *p)
 {
 	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) p)));

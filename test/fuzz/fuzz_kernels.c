@@ -27,8 +27,8 @@
 typedef enum kernel
 {
 	QUANTIZE, TERNARY_GEMM, INT6_GEMM, QUANT_LOSS, RMS_NORM, RELU2_GATE, ADD, ROPE_NEOX,
-	F32_TO_F16, F16_TO_F32, BF16_TO_F32, ATTN_SCORES, SOFTMAX, ATTN_VALUES, MATMUL_F16,
-	MATMUL_F32, TERNARY5_GEMM, MATMUL_F16_LISTED, N_KERNELS
+	F32_TO_F16, F16_TO_F32, MATMUL_F16_LISTED, ATTN_SCORES, SOFTMAX, ATTN_VALUES, MATMUL_F16,
+	MATMUL_F32, TERNARY5_GEMM, N_KERNELS
 } kernel;
 
 /* Whoever adds a kernel to the table adds it here. */
@@ -152,7 +152,6 @@ prepare(call *c, input *in, bool *floats)
 			c->x = any_bytes(n * sizeof(float), in);
 			return n * sizeof(uint16_t);
 		case F16_TO_F32:
-		case BF16_TO_F32:
 			c->x = any_bytes(n * sizeof(uint16_t), in);
 			return n * sizeof(float);
 		case QUANT_LOSS:
@@ -260,9 +259,6 @@ run(const bn_kernels *k, const call *c, void *y, bn_quant *info)
 			break;
 		case F16_TO_F32:
 			k->f16_to_f32(y, c->x, c->n);
-			break;
-		case BF16_TO_F32:
-			k->bf16_to_f32(y, c->x, c->n);
 			break;
 		case ATTN_SCORES:
 			k->attn_scores(y, c->ldy, c->x, c->ldx, c->n_vectors, c->w, c->next, c->ldw,

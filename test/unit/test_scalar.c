@@ -108,17 +108,6 @@ test_half(void)
 	   "infinities, NaN and the sign of zero survive conversion");
 }
 
-static void
-test_bfloat(void)
-{
-	static const uint16_t in[] = {0x3f80, 0xc000, 0x0000, 0x8000, 0x7f80, 0x0001, 0x3eab};
-	static const float expected[] = {1.0f, -2.0f, 0.0f, -0.0f, INFINITY, 0x1p-133f, 0x1.56p-2f};
-	float		got[7];
-
-	k->bf16_to_f32(got, in, 7);
-	ok(memcmp(got, expected, sizeof(got)) == 0, "bf16_to_f32 of known values");
-}
-
 /*
  * exp is seen through softmax: with a score of 0 that is the largest, the
  * quotient of an output and that score's output is exp but for one rounding.
@@ -587,7 +576,6 @@ main(void)
 	if (!ok(k != NULL, "the scalar kernels are always there"))
 		return done_testing();
 	test_half();
-	test_bfloat();
 	test_exp();
 	test_softmax();
 	test_rms_norm();
