@@ -59,7 +59,7 @@ bn_image_build(const bn_gguf *g, bn_image_options options, void *image, uint64_t
 					   "the memory for an image is not aligned to %d bytes", BN_IMAGE_ALIGN);
 	memset(&plan, 0, sizeof(plan));
 	BN_TRY(bn_plan_config(g, &plan, err));
-	BN_TRY(bn_vocab_size(g, plan.config.vocab_size, true, &vocab_bytes, err));
+	BN_TRY(bn_vocab_size(g, plan.config.vocab_size, &vocab_bytes, err));
 	BN_TRY(bn_plan_tensors(g, &plan, vocab_bytes, options, NULL, err));
 	if (plan.size != size)
 		return bn_fail(err, BN_ERR_NOSPACE, BN_NO_OFFSET,
@@ -73,7 +73,7 @@ bn_image_build(const bn_gguf *g, bn_image_options options, void *image, uint64_t
 	plan.endian = ENDIAN_MARK;
 	plan.source_size = g->source.size;
 	*h = plan;
-	BN_TRY(bn_vocab_build(g, h->config.vocab_size, true,
+	BN_TRY(bn_vocab_build(g, h->config.vocab_size,
 						  (uint8_t *) image + h->vocab_offset, vocab_bytes, hooks, err));
 
 	base += (BN_IMAGE_ALIGN - (uintptr_t) base % BN_IMAGE_ALIGN) % BN_IMAGE_ALIGN;

@@ -657,7 +657,7 @@ bn_image_size(const bn_gguf *g, bn_image_options options, uint64_t *size, bn_err
 
 	/* tensors first: what is wrong with them is quicker found */
 	BN_TRY(bn_plan_tensors(g, &h, 0, options, NULL, err));
-	BN_TRY(bn_vocab_size(g, h.config.vocab_size, true, &vocab_bytes, err));
+	BN_TRY(bn_vocab_size(g, h.config.vocab_size, &vocab_bytes, err));
 	BN_TRY(bn_plan_tensors(g, &h, vocab_bytes, options, NULL, err));
 	*size = h.size;
 	return BN_OK;

@@ -50,16 +50,16 @@ typedef struct bn_vocab
 } bn_vocab;
 
 /*
- * Sizes, fills and checks the block from a file's tokenizer.* keys.  For the
- * BitNet architectures the llama3 splitter is used where the file names none
- * (force_llama3).  vocab_size is what token_embd has; a list of tokens of
- * another length is an error.  memory is 8-byte aligned.  The cost of check
- * does not grow with the vocabulary: it proves the block's layout, and what is
- * read from the tables is checked where it is used.
+ * Sizes, fills and checks the block from a file's tokenizer.* keys.  Where the
+ * file names no splitter, the BitNet architectures have that of Llama 3.
+ * vocab_size is what token_embd has; a list of tokens of another length is an
+ * error.  memory is 8-byte aligned.  The cost of check does not grow with the
+ * vocabulary: it proves the block's layout, and what is read from the tables is
+ * checked where it is used.
  */
-extern bn_status bn_vocab_size(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
+extern bn_status bn_vocab_size(const bn_gguf *g, int32_t vocab_size,
 							   uint64_t *size, bn_error *err);
-extern bn_status bn_vocab_build(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
+extern bn_status bn_vocab_build(const bn_gguf *g, int32_t vocab_size,
 								void *memory, uint64_t size,
 								const bn_hooks *hooks, bn_error *err);
 extern bn_status bn_vocab_check(const void *memory, uint64_t size, int32_t vocab_size,

@@ -175,7 +175,7 @@ plan(const bn_gguf *g, int32_t vocab_size, vocab_lists *lists, bn_vocab *v, bn_e
 
 /* What kind of tokenizer the file asks for, and how it splits text. */
 static bn_status
-read_kind(const bn_gguf *g, bool force_llama3, bn_vocab *v, bn_error *err)
+read_kind(const bn_gguf *g, bn_vocab *v, bn_error *err)
 {
 	char		name[64];
 	bool		found;
@@ -191,16 +191,7 @@ read_kind(const bn_gguf *g, bool force_llama3, bn_vocab *v, bn_error *err)
 
 	BN_TRY(bn_gguf_get_string(g, KEY("pre"), name, sizeof(name), &found, err));
 	if (!found || strcmp(name, "default") == 0)
-	{
-		if (!force_llama3)
-		{
-			bn_fail(err, BN_ERR_UNSUPPORTED, BN_NO_OFFSET,
-					"the file does not name its pre-tokenizer (tokenizer.ggml.pre)");
-			return bn_hint(err, BN_ERR_UNSUPPORTED,
-						   "Convert the model with a version that writes tokenizer.ggml.pre.");
-		}
 		v->splitter = BN_SPLIT_LLAMA3;
-	}
 	else
 	{
 		for (int i = 0; i < N_SPLITTER_NAMES; i++)
@@ -529,20 +520,19 @@ read_roles(const bn_gguf *g, bn_vocab *v, bn_error *err)
 }
 
 bn_status
-bn_vocab_size(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
-			  uint64_t *size, bn_error *err)
+bn_vocab_size(const bn_gguf *g, int32_t vocab_size, uint64_t *size, bn_error *err)
 {
 	vocab_lists lists;
 	bn_vocab	v;
 
 	BN_TRY(plan(g, vocab_size, &lists, &v, err));
-	BN_TRY(read_kind(g, force_llama3, &v, err));
+	BN_TRY(read_kind(g, &v, err));
 	*size = v.bytes;
 	return BN_OK;
 }
 
 bn_status
-bn_vocab_build(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
+bn_vocab_build(const bn_gguf *g, int32_t vocab_size,
 			   void *memory, uint64_t size, const bn_hooks *hooks, bn_error *err)
 {
 	vocab_lists lists;
@@ -556,7 +546,7 @@ bn_vocab_build(const bn_gguf *g, int32_t vocab_size, bool force_llama3,
 					   planned.bytes, size);
 	memset(memory, 0, (size_t) size);
 	*v = planned;
-	BN_TRY(read_kind(g, force_llama3, v, err));
+	BN_TRY(read_kind(g, v, err));
 	BN_TRY(read_types(g, &lists, v, err));
 	BN_TRY(read_texts(g, &lists, v, hooks, err));
 	BN_TRY(find_byte_tokens(v, err));

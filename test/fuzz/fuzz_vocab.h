@@ -52,7 +52,7 @@ build_or_refuse(vocab_file *f, int32_t vocab_size)
 	bn_vocab   *v;
 	bn_error	err;
 
-	if (vf_build(f, vocab_size, true, &v, &err) == BN_OK)
+	if (vf_build(f, vocab_size, &v, &err) == BN_OK)
 		require(bn_vocab_check(v, v->bytes, vocab_size, NULL) == BN_OK);
 	else
 		require(err.code != BN_OK && err.detail[0] != '\0');

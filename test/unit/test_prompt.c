@@ -36,7 +36,7 @@ vocab_with(const char *pre, bool ids)
 		vf_key_u32(&f, "tokenizer.ggml.bos_token_id", BOS);
 		vf_key_u32(&f, "tokenizer.ggml.eos_token_id", EOS);
 	}
-	if (vf_build(&f, BPE_N_TOKENS, true, &v, NULL) != BN_OK)
+	if (vf_build(&f, BPE_N_TOKENS, &v, NULL) != BN_OK)
 		exit(2);
 	return v;
 }

@@ -181,7 +181,7 @@ build(const char *pre, double *seconds)
 	vf_key_u32(&f, "tokenizer.ggml.eos_token_id", N_BASE + 1);
 
 	start = clock();
-	if (vf_build(&f, N_TOKENS, true, &v, &err) != BN_OK)
+	if (vf_build(&f, N_TOKENS, &v, &err) != BN_OK)
 		printf("# %s\n", err.detail);
 	*seconds = (double) (clock() - start) / CLOCKS_PER_SEC;
 	ok(n_merges == 280147, "280147 merges follow from the ranks");

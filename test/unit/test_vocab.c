@@ -19,12 +19,11 @@
 
 /* Builds and expects an error whose detail contains text. */
 static void
-refused(vocab_file f, int32_t vocab_size, bool force, bn_status status, const char *text,
-		const char *name)
+refused(vocab_file f, int32_t vocab_size, bn_status status, const char *text, const char *name)
 {
 	bn_error	err = {0};
 	bn_vocab   *v;
-	bn_status	got = vf_build(&f, vocab_size, force, &v, &err);
+	bn_status	got = vf_build(&f, vocab_size, &v, &err);
 
 	if (!ok(got == status && err.code == status && strstr(err.detail, text), "refused: %s", name))
 		printf("# status %d, detail \"%s\"\n", got, err.detail);
@@ -52,7 +51,7 @@ test_kinds(void)
 	for (int i = 0; i < 7; i++)
 	{
 		f = vf_small(known[i]);
-		ok(vf_build(&f, BPE_N_TOKENS, false, &v, NULL) == BN_OK &&
+		ok(vf_build(&f, BPE_N_TOKENS, &v, NULL) == BN_OK &&
 		   bn_vocab_check(v, v->bytes, BPE_N_TOKENS, NULL) == BN_OK &&
 		   v->ignore_merges == (i < 5), "pre-tokenizer %s", known[i]);
 		free(v);
@@ -60,24 +59,22 @@ test_kinds(void)
 	for (int i = 0; i < 2; i++)
 	{
 		f = vf_small(i ? "default" : NULL);
-		ok(vf_build(&f, BPE_N_TOKENS, true, &v, NULL) == BN_OK && v->ignore_merges,
-		   "llama3 is forced where the file says %s", i ? "default" : "nothing");
+		ok(vf_build(&f, BPE_N_TOKENS, &v, NULL) == BN_OK && v->ignore_merges,
+		   "llama3 is used where the file says %s", i ? "default" : "nothing");
 		free(v);
-		refused(vf_small(i ? "default" : NULL), BPE_N_TOKENS, false, BN_ERR_UNSUPPORTED,
-				"pre-tokenizer", i ? "default without a forced splitter" : "no pre-tokenizer");
 	}
-	refused(vf_small("tekken"), BPE_N_TOKENS, true, BN_ERR_UNSUPPORTED, "\"tekken\"",
+	refused(vf_small("tekken"), BPE_N_TOKENS, BN_ERR_UNSUPPORTED, "\"tekken\"",
 			"an unknown pre-tokenizer, by name");
 
 	f = (vocab_file) {0};
 	vf_key_string(&f, K("model"), "llama");
 	vf_small_tokens(&f);
 	vf_small_merges(&f);
-	refused(f, BPE_N_TOKENS, true, BN_ERR_UNSUPPORTED, "\"llama\"", "a SentencePiece vocabulary");
+	refused(f, BPE_N_TOKENS, BN_ERR_UNSUPPORTED, "\"llama\"", "a SentencePiece vocabulary");
 	f = (vocab_file) {0};
 	vf_small_tokens(&f);
 	vf_small_merges(&f);
-	refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, K("model"), "no tokenizer model");
+	refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, K("model"), "no tokenizer model");
 }
 
 static void
@@ -85,32 +82,32 @@ test_lists(void)
 {
 	vocab_file	f;
 
-	refused(vf_small("qwen2"), BPE_N_TOKENS + 1, true, BN_ERR_FORMAT, "503 rows", "fewer tokens than the embedding has");
-	refused(vf_small("qwen2"), 0, true, BN_ERR_LIMIT, "0 tokens", "an empty vocabulary");
+	refused(vf_small("qwen2"), BPE_N_TOKENS + 1, BN_ERR_FORMAT, "503 rows", "fewer tokens than the embedding has");
+	refused(vf_small("qwen2"), 0, BN_ERR_LIMIT, "0 tokens", "an empty vocabulary");
 	f = begin();
 	vf_small_merges(&f);
-	refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, K("tokens"), "no tokens");
+	refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, K("tokens"), "no tokens");
 	f = begin();
 	vf_small_tokens(&f);
-	refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, K("merges"), "no merges");
+	refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, K("merges"), "no merges");
 	f = begin();
 	vf_key_u32(&f, K("tokens"), 7);
 	vf_small_merges(&f);
-	refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, K("tokens"), "tokens that are no list");
+	refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, K("tokens"), "tokens that are no list");
 	f = begin();
 	vf_small_tokens(&f);
 	vf_small_merges(&f);
 	vf_array(&f, K("token_type"), BN_GGUF_I32, 3);
 	for (int i = 0; i < 3; i++)
 		vf_u32(&f, 1);
-	refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, "3 token types", "a short list of types");
+	refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, "3 token types", "a short list of types");
 	f = begin();
 	vf_small_tokens(&f);
 	vf_small_merges(&f);
 	vf_array(&f, K("token_type"), BN_GGUF_I32, BPE_N_TOKENS);
 	for (int i = 0; i < BPE_N_TOKENS; i++)
 		vf_u32(&f, i == 17 ? 7 : 1);
-	refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, "token 17", "an unknown token type");
+	refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, "token 17", "an unknown token type");
 
 	f = begin();
 	vf_small_merges(&f);
@@ -118,7 +115,7 @@ test_lists(void)
 	for (int i = 0; i < BPE_N_TOKENS; i++)
 		vf_token(&f, i == 200 ? "twohundred" : bpe_tokens[i].bytes,
 				 i == 200 ? 10 : (size_t) bpe_tokens[i].length, bpe_tokens[i].type);
-	refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, "byte 200", "no token for a byte");
+	refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, "byte 200", "no token for a byte");
 }
 
 /* The last token, which no merge has, with so long a text */
@@ -144,9 +141,9 @@ test_long_tokens(void)
 	vocab_file	f = with_long_token(1024);
 	bn_vocab   *v;
 
-	ok(vf_build(&f, BPE_N_TOKENS, true, &v, NULL) == BN_OK, "a token of 1024 bytes");
+	ok(vf_build(&f, BPE_N_TOKENS, &v, NULL) == BN_OK, "a token of 1024 bytes");
 	free(v);
-	refused(with_long_token(1025), BPE_N_TOKENS, true, BN_ERR_LIMIT, "more than the limit of 1024", "a token of 1025 bytes");
+	refused(with_long_token(1025), BPE_N_TOKENS, BN_ERR_LIMIT, "more than the limit of 1024", "a token of 1025 bytes");
 }
 
 static void
@@ -177,7 +174,7 @@ test_merges(void)
 		vf_merge(&f, first[0].bytes, (size_t) first[0].length,
 				 first[1].bytes, (size_t) first[1].length);
 		vf_string(&f, bad[i].line, strlen(bad[i].line));
-		refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, bad[i].detail, bad[i].detail);
+		refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, bad[i].detail, bad[i].detail);
 	}
 
 	/* one that would make a special token of text can never happen */
@@ -191,7 +188,7 @@ test_merges(void)
 		vf_u32(&f, i < 256 ? 0 : BN_TOKEN_CONTROL);
 	vf_array(&f, K("merges"), BN_GGUF_STRING, 1);
 	vf_merge(&f, "x", 1, "y", 1);
-	if (ok(vf_build(&f, 257, true, &v, NULL) == BN_OK, "a merge may lead to a control token"))
+	if (ok(vf_build(&f, 257, &v, NULL) == BN_OK, "a merge may lead to a control token"))
 	{
 		int32_t		ids[4];
 		size_t		n;
@@ -223,7 +220,7 @@ test_duplicates(void)
 	vf_merge(&f, "a", 1, "b", 1);
 	vf_merge(&f, "a", 1, "b", 1);
 	vf_string(&f, "a b", 3);
-	if (ok(vf_build(&f, 260, true, &v, NULL) == BN_OK, "equal tokens and merges are accepted"))
+	if (ok(vf_build(&f, 260, &v, NULL) == BN_OK, "equal tokens and merges are accepted"))
 	{
 		ok(bn_token_find(v, "ab", 2) == 256, "the first of equal tokens is found");
 		ok(memcmp(bn_token_text(v, 257, &length), "ab", 2) == 0 && length == 2,
@@ -248,17 +245,17 @@ test_roles(void)
 		snprintf(key, sizeof(key), K("%s_token_id"), ids[i]);
 		f = vf_small("qwen2");
 		vf_key_u32(&f, key, BPE_N_TOKENS);
-		refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, key, "an id beyond the vocabulary");
+		refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, key, "an id beyond the vocabulary");
 		f = vf_small("qwen2");
 		vf_key_string(&f, key, "5");
-		refused(f, BPE_N_TOKENS, true, BN_ERR_FORMAT, key, "an id that is no number");
+		refused(f, BPE_N_TOKENS, BN_ERR_FORMAT, key, "an id that is no number");
 	}
 
 	f = vf_small("llama-bpe");
 	vf_key_u32(&f, K("bos_token_id"), BOS);
 	vf_key_u32(&f, K("eos_token_id"), 65);
 	vf_key_u32(&f, K("padding_token_id"), 66);
-	vf_build(&f, BPE_N_TOKENS, true, &v, NULL);
+	vf_build(&f, BPE_N_TOKENS, &v, NULL);
 	ok(v->bos == BOS && v->eos == 65 && v->pad == 66 && v->add_bos, "ids come from the file; BOS is added by default");
 	ok(v->eot == EOT, "the end of a turn is found by its name");
 	ok(bn_token_is_stop(v, 65) && bn_token_is_stop(v, EOT) && bn_token_is_stop(v, EOS),
@@ -271,7 +268,7 @@ test_roles(void)
 	vf_key_u32(&f, K("bos_token_id"), BOS);
 	vf_key_u32(&f, K("eot_token_id"), 67);
 	vf_key_bool(&f, K("add_bos_token"), false);
-	vf_build(&f, BPE_N_TOKENS, true, &v, NULL);
+	vf_build(&f, BPE_N_TOKENS, &v, NULL);
 	ok(v->eot == 67 && v->eos == BN_NO_TOKEN && !v->add_bos, "the file decides on eot and add_bos");
 	free(v);
 	v = vf_build_small("llama-bpe");
@@ -282,7 +279,7 @@ test_roles(void)
 	f = begin();
 	vf_small_tokens(&f);
 	vf_small_merges(&f);
-	vf_build(&f, BPE_N_TOKENS, true, &v, NULL);
+	vf_build(&f, BPE_N_TOKENS, &v, NULL);
 	ok(v->eot == BN_NO_TOKEN && !bn_token_is_stop(v, EOT), "a name alone makes no special token");
 	free(v);
 }

@@ -222,8 +222,7 @@ vf_read(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
  * exact size, or NULL.
  */
 static inline bn_status
-vf_build(vocab_file *f, int32_t vocab_size, bool force_llama3, bn_vocab **vocab,
-		 bn_error *err)
+vf_build(vocab_file *f, int32_t vocab_size, bn_vocab **vocab, bn_error *err)
 {
 	bn_source	source = {vf_read, f, f->length};
 	bn_gguf		g;
@@ -241,11 +240,11 @@ vf_build(vocab_file *f, int32_t vocab_size, bool force_llama3, bn_vocab **vocab,
 		status = bn_gguf_open(&g, &source, scratch, scratch_size, NULL, err);
 	}
 	if (status == BN_OK)
-		status = bn_vocab_size(&g, vocab_size, force_llama3, &size, err);
+		status = bn_vocab_size(&g, vocab_size, &size, err);
 	if (status == BN_OK)
 	{
 		*vocab = malloc(size);
-		status = bn_vocab_build(&g, vocab_size, force_llama3, *vocab, size, NULL, err);
+		status = bn_vocab_build(&g, vocab_size, *vocab, size, NULL, err);
 	}
 	if (status != BN_OK)
 	{
@@ -264,7 +263,7 @@ vf_build_small(const char *pre)
 	vocab_file	f = vf_small(pre);
 	bn_vocab   *vocab;
 
-	if (vf_build(&f, BPE_N_TOKENS, true, &vocab, NULL) != BN_OK)
+	if (vf_build(&f, BPE_N_TOKENS, &vocab, NULL) != BN_OK)
 		exit(2);
 	return vocab;
 }
