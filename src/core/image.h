@@ -39,16 +39,6 @@
 #define BN_MAX_VOCAB 1048576
 #define BN_MAX_CONTEXT 1048576
 
-typedef enum bn_activation
-{
-	BN_ACT_RELU2 = 1			/* relu(gate)^2 * up */
-} bn_activation;
-
-typedef enum bn_rope_style
-{
-	BN_ROPE_NEOX = 1			/* pairs (i, i + head_dim / 2) */
-} bn_rope_style;
-
 typedef enum bn_pooling
 {
 	BN_POOL_UNSPECIFIED = 0, BN_POOL_MEAN, BN_POOL_FIRST, BN_POOL_LAST
@@ -67,8 +57,6 @@ typedef struct bn_config
 	int32_t		context_length;
 	float		rms_eps;
 	double		rope_theta;
-	int32_t		rope_style;
-	int32_t		activation;
 	int32_t		pooling;
 	int32_t		tied_head;		/* output matrix is the embedding */
 } bn_config;
@@ -117,9 +105,7 @@ typedef struct bn_image_header
 {
 	char		magic[8];
 	uint32_t	abi;
-	uint32_t	endian;			/* 0x01020304 as written by the builder */
 	uint64_t	size;			/* of the whole image */
-	uint64_t	source_size;	/* of the model file */
 	uint64_t	source_checksum;	/* bn_checksum of the file's tensor data */
 	char		architecture[64];
 	char		name[64];		/* general.name, cut */
@@ -133,8 +119,7 @@ typedef struct bn_image_header
 	uint64_t	layers_offset;	/* bn_tensor[n_layers][BN_LAYER_ROLES] */
 	uint64_t	vocab_offset;	/* bn_vocab */
 	uint64_t	vocab_bytes;
-	uint64_t	weights_offset; /* first ternary tensor */
-	uint64_t	weights_bytes;
+	uint64_t	weights_bytes;	/* of all ternary tensors */
 } bn_image_header;
 
 /*

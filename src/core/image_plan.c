@@ -358,8 +358,6 @@ bn_plan_config(const bn_gguf *g, bn_image_header *h, bn_error *err)
 	bool		found;
 
 	BN_TRY(read_architecture(g, h, err));
-	c->rope_style = BN_ROPE_NEOX;
-	c->activation = BN_ACT_RELU2;
 	BN_TRY(get_dimension(g, h, "block_count", BN_MAX_LAYERS, &c->n_layers, NULL, err));
 	BN_TRY(get_dimension(g, h, "context_length", BN_MAX_CONTEXT, &c->context_length, NULL, err));
 	BN_TRY(get_dimension(g, h, "embedding_length", BN_MAX_DIM, &c->d_model, NULL, err));
@@ -630,7 +628,6 @@ bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
 		alignment = BN_IMAGE_BIG_ALIGN;
 	base[SECTION_TERNARY] = bn_align_up(small, alignment);
 	base[SECTION_DENSE] = bn_align_up(base[SECTION_TERNARY] + end[SECTION_TERNARY], alignment);
-	h->weights_offset = base[SECTION_TERNARY];
 	h->weights_bytes = end[SECTION_TERNARY];
 	h->size = base[SECTION_DENSE] + end[SECTION_DENSE];
 
