@@ -122,8 +122,8 @@ extern bn_status bn_gguf_get_string(const bn_gguf *g, const char *key, char *buf
 
 /*
  * Reads through an array in order.  next_string gives the length and reads the
- * bytes into buf (a longer string is BN_ERR_LIMIT); next_int and next_float
- * convert.  Reading past count elements is BN_ERR_FORMAT.
+ * bytes into buf (a longer string is BN_ERR_LIMIT); next_int takes integers of
+ * any width.  Reading past count elements is BN_ERR_FORMAT.
  */
 typedef struct bn_gguf_cursor
 {
@@ -142,6 +142,5 @@ extern bn_status bn_gguf_cursor_open(bn_gguf_cursor *c, const bn_gguf *g,
 extern bn_status bn_gguf_next_string(bn_gguf_cursor *c, uint8_t *buf, size_t size,
 									 size_t *length, bn_error *err);
 extern bn_status bn_gguf_next_int(bn_gguf_cursor *c, int64_t *value, bn_error *err);
-extern bn_status bn_gguf_next_float(bn_gguf_cursor *c, double *value, bn_error *err);
 
 #endif							/* BN_GGUF_H */

@@ -229,14 +229,8 @@ bn_gguf_cursor_open(bn_gguf_cursor *c, const bn_gguf *g, const bn_gguf_value *va
 	bool		fits = false;
 
 	if (value->type == BN_GGUF_ARRAY)
-	{
-		if (is_integer(item_type))
-			fits = is_integer(value->item_type);
-		else if (is_number(item_type))
-			fits = is_number(value->item_type);
-		else
-			fits = value->item_type == item_type;
-	}
+		fits = is_integer(item_type) ? is_integer(value->item_type) :
+			value->item_type == item_type;
 	if (!fits)
 	{
 		char		key[96];
@@ -327,19 +321,6 @@ bn_gguf_next_int(bn_gguf_cursor *c, int64_t *value, bn_error *err)
 		return bn_fail(err, BN_ERR_FORMAT, offset,
 					   "element %lu of an array, %lu, is out of range",
 					   c->index, bn_load_u64(p));
-	c->index++;
-	return BN_OK;
-}
-
-bn_status
-bn_gguf_next_float(bn_gguf_cursor *c, double *value, bn_error *err)
-{
-	const uint8_t *p;
-
-	if (!is_number(c->value->item_type))
-		return bn_fail(err, BN_ERR_INVALID, c->offset, "not an array of numbers");
-	BN_TRY(cursor_take(c, (size_t) bn_gguf_scalar_bytes(c->value->item_type), &p, err));
-	*value = decode_float(c->value->item_type, p);
 	c->index++;
 	return BN_OK;
 }

@@ -32,26 +32,24 @@ read_memory(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 static void
 read_values(const bn_gguf *g)
 {
-	static const bn_gguf_type item_types[] = {BN_GGUF_STRING, BN_GGUF_I64, BN_GGUF_F64};
+	static const bn_gguf_type item_types[] = {BN_GGUF_STRING, BN_GGUF_I64};
 	uint32_t	i;
 	int			k;
 
 	for (i = 0; i < g->n_values; i++)
 	{
-		for (k = 0; k < 3; k++)
+		for (k = 0; k < 2; k++)
 		{
 			static bn_gguf_cursor c;
 			uint8_t		text[64];
 			size_t		length;
 			int64_t		n;
-			double		d;
 			bn_error	err;
 
 			if (bn_gguf_cursor_open(&c, g, &g->values[i], item_types[k], &err) != BN_OK)
 				continue;
 			while ((k == 0 ? bn_gguf_next_string(&c, text, sizeof(text), &length, &err) :
-					k == 1 ? bn_gguf_next_int(&c, &n, &err) :
-					bn_gguf_next_float(&c, &d, &err)) == BN_OK)
+					bn_gguf_next_int(&c, &n, &err)) == BN_OK)
 				;
 		}
 	}
