@@ -20,10 +20,8 @@
 
 #include "pool.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #define SPIN_ROUNDS 2000
@@ -182,13 +180,30 @@ worker_main(void *arg)
 	}
 }
 
+bool
+bn_thread_start(pthread_t *thread, void *(*run) (void *), void *arg)
+{
+	pthread_attr_t attributes;
+	sigset_t	all;
+	sigset_t	old;
+	bool		started;
+
+	if (pthread_attr_init(&attributes) != 0)
+		return false;
+	(void) pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+
+	/* the thread inherits this mask */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	started = pthread_create(thread, &attributes, run, arg) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
+	return started;
+}
+
 int
 bn_pool_begin(bn_pool *pool, int n_threads)
 {
-	pthread_attr_t attributes;
-	sigset_t	all_signals;
-	sigset_t	saved_signals;
-
 	pool->n_threads = 1;
 	pool->has_begun = n_threads > 1 && pool->max_threads > 1;
 	if (!pool->has_begun)
@@ -201,25 +216,16 @@ bn_pool_begin(bn_pool *pool, int n_threads)
 	pthread_mutex_init(&pool->mutex, NULL);
 	pthread_cond_init(&pool->changed, NULL);
 
-	/* signals are for the caller's own thread: the workers inherit this mask */
-	sigfillset(&all_signals);
-	pthread_sigmask(SIG_SETMASK, &all_signals, &saved_signals);
-	if (pthread_attr_init(&attributes) == 0)
+	while (pool->n_threads < pool->max_threads && pool->n_threads < n_threads)
 	{
-		pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
-		while (pool->n_threads < pool->max_threads && pool->n_threads < n_threads)
-		{
-			worker	   *w = &pool->workers[pool->n_threads - 1];
+		worker	   *w = &pool->workers[pool->n_threads - 1];
 
-			w->pool = pool;
-			w->number = pool->n_threads;
-			if (pthread_create(&w->thread, &attributes, worker_main, w) != 0)
-				break;
-			pool->n_threads++;
-		}
-		pthread_attr_destroy(&attributes);
+		w->pool = pool;
+		w->number = pool->n_threads;
+		if (!bn_thread_start(&w->thread, worker_main, w))
+			break;
+		pool->n_threads++;
 	}
-	pthread_sigmask(SIG_SETMASK, &saved_signals, NULL);
 	return pool->n_threads;
 }
 

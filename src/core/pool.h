@@ -15,6 +15,8 @@
 #ifndef BN_POOL_H
 #define BN_POOL_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define BN_MAX_THREADS 256
@@ -44,5 +46,8 @@ extern void bn_pool_end(bn_pool *pool);
 extern void bn_pool_run(bn_pool *pool, bn_pool_fn fn, void *arg, int n_items, int grain);
 
 extern int	bn_pool_threads(const bn_pool *pool);
+
+/* Starts a thread that takes no signals, which are the caller's; false if it cannot. */
+extern bool bn_thread_start(pthread_t *thread, void *(*run) (void *), void *arg);
 
 #endif							/* BN_POOL_H */

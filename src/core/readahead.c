@@ -19,17 +19,15 @@
 
 #include "readahead.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "pool.h"
+
 #define PIECE_BYTES ((uint64_t) 512 * 1024)
 #define RING_BYTES (8 * PIECE_BYTES)	/* stays in the caches */
-#define THREAD_STACK_BYTES (512 * 1024)
 
 /* Pages that are asked for in one call, of some 2 ms */
 #define TOUCH_BYTES ((size_t) 8 * 1024 * 1024)
@@ -137,26 +135,6 @@ touch_pages(void *arg)
 	return NULL;
 }
 
-/* A thread that takes no signals, which are the caller's. */
-static bool
-start_thread(pthread_t *thread, void *(*run) (void *), bn_readahead *r)
-{
-	pthread_attr_t attributes;
-	sigset_t	all;
-	sigset_t	old;
-	bool		started;
-
-	if (pthread_attr_init(&attributes) != 0)
-		return false;
-	(void) pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	started = pthread_create(thread, &attributes, run, r) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	return started;
-}
-
 size_t
 bn_readahead_size(void)
 {
@@ -181,13 +159,13 @@ bn_readahead_start(void *room, bn_read_fn read, void *file, uint64_t begin, uint
 	atomic_init(&r->stop, false);
 	pthread_mutex_init(&r->mutex, NULL);
 	pthread_cond_init(&r->changed, NULL);
-	if (!start_thread(&r->reader, read_ahead, r))
+	if (!bn_thread_start(&r->reader, read_ahead, r))
 	{
 		pthread_cond_destroy(&r->changed);
 		pthread_mutex_destroy(&r->mutex);
 		return NULL;
 	}
-	r->touches = memory_bytes > 0 && start_thread(&r->toucher, touch_pages, r);
+	r->touches = memory_bytes > 0 && bn_thread_start(&r->toucher, touch_pages, r);
 	return r;
 }
 
