@@ -11,7 +11,6 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
-#include <string.h>
 
 typedef struct out_buffer
 {

@@ -22,7 +22,6 @@
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdint.h>
 
 #define SPIN_ROUNDS 2000
 #define THREAD_STACK_BYTES (512 * 1024)

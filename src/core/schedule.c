@@ -33,8 +33,9 @@
 /* 1 / so much of the slots and pages is kept for runs that have none. */
 #define RESERVED_SHARE 4
 
-int32_t
-bn_positions_needed(const bn_request *r)
+/* Positions that a request stores in the cache when all is done. */
+static int32_t
+positions_needed(const bn_request *r)
 {
 	switch (r->kind)
 	{
@@ -51,7 +52,7 @@ bn_positions_needed(const bn_request *r)
 int32_t
 bn_prompt_positions(const bn_request *r)
 {
-	return r->kind == BN_REQUEST_SCORE ? bn_positions_needed(r) : r->n_tokens;
+	return r->kind == BN_REQUEST_SCORE ? positions_needed(r) : r->n_tokens;
 }
 
 /*
@@ -62,7 +63,7 @@ bn_prompt_positions(const bn_request *r)
 static int32_t
 reusable_positions(const bn_request *r)
 {
-	if ((r->kind == BN_REQUEST_EMBED && r->pooling != BN_POOL_LAST) || bn_positions_needed(r) == 0)
+	if ((r->kind == BN_REQUEST_EMBED && r->pooling != BN_POOL_LAST) || positions_needed(r) == 0)
 		return 0;
 	return (r->kind == BN_REQUEST_SCORE ? r->n_context : r->n_tokens) - 1;
 }
@@ -156,7 +157,7 @@ bn_schedule_kv_bytes(const bn_model *model, const bn_request *requests, int n_re
 
 	for (i = 0; i < n_requests; i++)
 	{
-		int64_t		pages = bn_kv_pages(bn_positions_needed(&requests[i]));
+		int64_t		pages = bn_kv_pages(positions_needed(&requests[i]));
 
 		all_pages += pages;
 		if (pages > most_pages)
@@ -237,10 +238,10 @@ check_request(const bn_schedule *s, const bn_request *requests, int index, bn_er
 		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
 					   "%ld tokens are needed, the model's context holds %d",
 					   length, (int) s->max_positions);
-	if (bn_kv_pages(bn_positions_needed(r)) > bn_kv_n_pages(s->kv))
+	if (bn_kv_pages(positions_needed(r)) > bn_kv_n_pages(s->kv))
 		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
 					   "%ld MB of KV cache are needed, %ld MB are allowed",
-					   (bn_kv_pages(bn_positions_needed(r)) * page_bytes + 1048575) / 1048576,
+					   (bn_kv_pages(positions_needed(r)) * page_bytes + 1048575) / 1048576,
 					   (bn_kv_n_pages(s->kv) * page_bytes + 1048575) / 1048576);
 	return BN_OK;
 }
@@ -397,13 +398,13 @@ begin_sequence(bn_schedule *s, bn_slot *sl, const bn_request *r, int32_t *reused
 	int32_t		full = *reused - *reused % BN_PAGE_TOKENS;
 
 	if (bn_sequence_begin(s->kv, &sl->sequence, r->tokens, bn_prompt_positions(r), *reused,
-						  bn_positions_needed(r)) == BN_OK)
+						  positions_needed(r)) == BN_OK)
 		return true;
 	if (full == *reused)
 		return false;
 	*reused = full;
 	return bn_sequence_begin(s->kv, &sl->sequence, r->tokens, bn_prompt_positions(r), full,
-							 bn_positions_needed(r)) == BN_OK;
+							 positions_needed(r)) == BN_OK;
 }
 
 static admission
@@ -422,7 +423,7 @@ admit_next(bn_schedule *s, bn_run *run)
 	reused = find_beginning(s, r);
 	if (reused < 0)
 		return NOTHING_TO_ADMIT;
-	n_new_pages = bn_kv_pages(bn_positions_needed(r)) - reused / BN_PAGE_TOKENS;
+	n_new_pages = bn_kv_pages(positions_needed(r)) - reused / BN_PAGE_TOKENS;
 	sl = free_slot(s, &n_free_slots);
 	if (run->n_live > 0 &&
 		(n_free_slots <= s->n_slots / RESERVED_SHARE ||

@@ -57,9 +57,6 @@ struct bn_schedule
 	bn_schedule_stats stats;
 };
 
-/* Positions that a request stores in the cache when all is done. */
-extern int32_t bn_positions_needed(const bn_request *r);
-
 /* Prompt positions to be computed or reused before the request can decode. */
 extern int32_t bn_prompt_positions(const bn_request *r);
 

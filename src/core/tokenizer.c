@@ -165,9 +165,11 @@ heap_up(candidate *heap, size_t at, candidate c)
 	heap[at] = c;
 }
 
+/* Puts a candidate in the place of the first one. */
 static void
-heap_down(candidate *heap, size_t n, size_t at, candidate c)
+heap_down(candidate *heap, size_t n, candidate c)
 {
+	size_t		at = 0;
 	size_t		child;
 
 	while ((child = 4 * at + 1) < n)
@@ -256,7 +258,7 @@ encode_large(encoder *e, const uint8_t *piece, uint32_t length)
 
 		BN_TRY(count_work(e, 1));
 		n_heap--;
-		heap_down(heap, n_heap, 0, heap[n_heap]);
+		heap_down(heap, n_heap, heap[n_heap]);
 		if (nodes[at].rank != rank)
 			continue;
 		join(vocab, nodes, at, length);

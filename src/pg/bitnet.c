@@ -14,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -44,7 +43,7 @@ char	   *bitnet_preload_models = NULL;
 bool		bitnet_preload_ignored = false;
 int			bitnet_max_tokens = 256;
 int			bitnet_max_tokens_limit = 4096;
-int			bitnet_threads = 0;
+static int	bitnet_threads = 0;		/* 0: half the processors */
 int			bitnet_kv_cache_size = 1024;
 bool		bitnet_enable_batch_scan = true;
 bool		bitnet_shared_engine = true;

@@ -22,7 +22,6 @@ extern char *bitnet_preload_models;
 extern bool bitnet_preload_ignored;		/* it is set, but this is not preloaded */
 extern int	bitnet_max_tokens;			/* default of max_tokens */
 extern int	bitnet_max_tokens_limit;	/* most that max_tokens may be */
-extern int	bitnet_threads;				/* 0: half the processors */
 extern int	bitnet_kv_cache_size;		/* in MB, of an engine */
 extern bool bitnet_shared_engine;		/* compute in one worker for all sessions */
 

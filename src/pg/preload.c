@@ -30,7 +30,6 @@
 #include "utils/varlena.h"
 
 #include "bitnet.h"
-#include "compat.h"
 #include "preload.h"
 #include "registry.h"
 

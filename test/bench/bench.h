@@ -27,7 +27,6 @@
 #define MAX_THREADS 64
 #define MAX_KERNELS 8
 #define MAX_BATCH 64			/* sequences decoded together */
-#define MAX_POSITION 4096
 #define MAX_WORKS 32
 #define STEP_TOKENS 128			/* of a prompt; as the server's engine has it */
 #define DECODE_STEPS 8

@@ -10,8 +10,6 @@
 #ifndef BN_BENCH_PEAK_H
 #define BN_BENCH_PEAK_H
 
-#include <stddef.h>
-
 /* Does int8 multiply-adds for some 20 microseconds and returns how many. */
 typedef double (*peak_fn) (void);
 

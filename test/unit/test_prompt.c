@@ -7,8 +7,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdio.h>
-
 #include "tap.h"
 #include "vocab_file.h"
 #include "../../src/core/prompt.h"
