@@ -9,8 +9,6 @@ use strict;
 use warnings;
 
 use BitnetTest;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -38,19 +36,19 @@ sub stopped_load
 	my ($session, $query) = @_;
 	my $pid = backend_pid($session);
 
-	$session->query_until(qr/started/, "\\echo started\n$query;\n\\echo finished\n");
+	start_query($session, $query);
 	die 'no load' unless wait_until(sub { holds_lock($pid, 'true') });
 	kill 'STOP', $pid;
 	return $pid;
 }
 
-# What the session says at the end of that query.
-sub end_of_query
+# What the session complains of at the end of that query.
+sub errors_of
 {
 	my ($session) = @_;
 	my $errors;
 
-	$session->query_until(qr/finished/, '');
+	end_of_query($session);
 	$errors = $session->{stderr};
 	$session->{stderr} = '';
 	return $errors;
@@ -71,7 +69,7 @@ my $pid = stopped_load($loader, $use);
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 kill 'CONT', $pid;
 my $start = time;
-like(end_of_query($loader), qr/ERROR:  canceling statement due to user request/,
+like(errors_of($loader), qr/ERROR:  canceling statement due to user request/,
 	'a load can be cancelled');
 cmp_ok(time - $start, '<', 1 * $slowness, 'at once');
 is_deeply([ segments($node) ], [], 'and leaves nothing in memory');
@@ -93,12 +91,12 @@ $pid = stopped_load($loader, $use);
 my $waiter = new_session();
 my $waiter_pid = backend_pid($waiter);
 
-$waiter->query_until(qr/started/, "\\echo started\n$use;\n\\echo finished\n");
+start_query($waiter, $use);
 ok(wait_until(sub { holds_lock($waiter_pid, 'false') }), 'a second session waits for the load');
 is($observer->query_safe("SELECT wait_event_type || ' ' || wait_event || ' ' || (pg_blocking_pids(pid) = ARRAY[$pid])::text FROM pg_stat_activity WHERE pid = $waiter_pid"),
 	'Lock advisory true', 'which can be seen, and for whom');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($waiter_pid)");
-like(end_of_query($waiter), qr/canceling statement due to user request/, 'the wait can be cancelled');
+like(errors_of($waiter), qr/canceling statement due to user request/, 'the wait can be cancelled');
 
 $waiter->query_safe('SET lock_timeout = 100');
 $waiter->query($use);
@@ -111,11 +109,11 @@ $waiter->{stderr} = '';
 $waiter->query_safe('SET statement_timeout = 0');
 
 # The loader is terminated: the waiter takes over
-$waiter->query_until(qr/started/, "\\echo started\n$use;\n\\echo finished\n");
+start_query($waiter, $use);
 ok(wait_until(sub { holds_lock($waiter_pid, 'false') }), 'it waits once more');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 kill 'CONT', $pid;
-unlike(end_of_query($waiter), qr/ERROR|FATAL/, 'when the loader is terminated, the waiter loads the model');
+unlike(errors_of($waiter), qr/ERROR|FATAL/, 'when the loader is terminated, the waiter loads the model');
 is($waiter->query_safe($is_loaded), 'loaded', 'which is loaded then');
 is($waiter->query_safe("SELECT loads FROM bitnet_models WHERE name = 'big'"), '1', 'once');
 is(scalar(segments($node)), 1, 'one image is in memory');
@@ -130,7 +128,7 @@ is($waiter->query_safe("SELECT bitnet_count_tokens('x', 'big') > 0"), 't',
 is($waiter->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '60000',
 	'which use the image that is there');
 kill 'CONT', $pid;
-unlike(end_of_query($loader), qr/ERROR|FATAL/, 'the reload ends well');
+unlike(errors_of($loader), qr/ERROR|FATAL/, 'the reload ends well');
 $waiter->query_safe($use);
 is($waiter->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '50000',
 	'and everybody uses the new image');
@@ -141,7 +139,7 @@ replace_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads
 $pid = stopped_load($loader, $use);
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 kill 'CONT', $pid;
-like(end_of_query($loader), qr/canceling statement due to user request/,
+like(errors_of($loader), qr/canceling statement due to user request/,
 	'a reload can be cancelled, too');
 $loader->query_safe($use);
 is($loader->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '40000',

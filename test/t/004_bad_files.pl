@@ -5,7 +5,6 @@ use warnings;
 
 use BitnetTest;
 use IO::Socket::UNIX;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 

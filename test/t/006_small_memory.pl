@@ -26,8 +26,6 @@ BEGIN
 }
 
 use BitnetTest;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_server('small', conf => "dynamic_shared_memory_type = posix\nbitnet.kv_cache_size = 2MB\n");

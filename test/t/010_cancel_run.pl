@@ -7,8 +7,6 @@ use strict;
 use warnings;
 
 use BitnetTest;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
@@ -68,7 +66,7 @@ foreach my $round (@rounds)
 	my ($start, $took);
 
 	$session->query_safe("SET bitnet.shared_engine = $shared");
-	$session->query_until(qr/started/, "\\echo started\n$phases{$phase};\n\\echo finished\n");
+	start_query($session, $phases{$phase});
 	die "$phase: did not start"
 	  unless wait_until(sub {
 		$node->safe_psql('postgres',
@@ -77,7 +75,7 @@ foreach my $round (@rounds)
 	usleep(300_000);
 	$start = time;
 	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
-	$session->query_until(qr/finished/, '');
+	end_of_query($session);
 	$took = time - $start;
 	like($session->{stderr}, qr/canceling statement due to user request/,
 		"$phase can be cancelled, with a shared engine $shared");
@@ -117,7 +115,7 @@ SELECT current_setting('test.caught'), bitnet_generate('x', 2) IS NOT NULL;}),
 	'yes|t', 'a block can catch it');
 
 # Termination in the middle
-$session->query_until(qr/started/, "\\echo started\n$phases{'many answers'};\n");
+start_query($session, $phases{'many answers'});
 usleep(300_000);
 my $start = time;
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");

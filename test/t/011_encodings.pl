@@ -6,7 +6,6 @@ use utf8;
 
 use BitnetTest;
 use Encode qw(encode);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 

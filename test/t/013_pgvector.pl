@@ -4,8 +4,6 @@ use strict;
 use warnings;
 
 use BitnetTest;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_server('pgvector');

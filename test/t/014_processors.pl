@@ -8,8 +8,6 @@ use warnings;
 use BitnetTest;
 use IPC::Run;
 use POSIX ();
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 # The session computes, with its own kernel.

@@ -6,7 +6,6 @@ use strict;
 use warnings;
 
 use BitnetTest;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
@@ -64,7 +63,7 @@ my $pid = backend_pid($session);
 my $contexts = "SELECT count(*) FROM pg_backend_memory_contexts WHERE name LIKE 'bitnet %'";
 foreach my $wait (50_000, 300_000, 900_000)
 {
-	$session->query_until(qr/started/, "\\echo started\n$slow;\n\\echo finished\n");
+	start_query($session, $slow);
 	die 'did not start'
 	  unless wait_until(sub {
 		$node->safe_psql('postgres',
@@ -73,7 +72,7 @@ foreach my $wait (50_000, 300_000, 900_000)
 	usleep($wait);
 	my $start = time;
 	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
-	$session->query_until(qr/finished/, '');
+	end_of_query($session);
 	my $took = time - $start;
 	like($session->{stderr}, qr/canceling statement due to user request/, 'a batch can be cancelled');
 	cmp_ok($took, '<', $limit, sprintf('at once (%.0f ms)', $took * 1000));
@@ -94,12 +93,12 @@ foreach my $statement ('UPDATE busy SET answer = bitnet_generate(body, 3)',
 	my $content = $statement =~ /d\.body/ ? "'row ' || id || body" : 'body';
 
 	$other->query_safe("BEGIN; UPDATE busy SET body = body || ' changed' WHERE id IN (3, 15)");
-	$session->query_until(qr/started/, "\\echo started\n$statement;\n\\echo finished\n");
+	start_query($session, $statement);
 	ok(wait_until(sub {
 		$node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Lock'") eq '1';
 	}), 'an update waits');
 	$other->query_safe('COMMIT');
-	$session->query_until(qr/finished/, '');
+	end_of_query($session);
 	is( $node->safe_psql('postgres',
 			"$off SET bitnet.model = 'small'; SELECT count(*) FROM busy WHERE answer = bitnet_generate($content, 3)"),
 		'20', 'and works on what the row is now');

@@ -8,7 +8,6 @@ use warnings;
 
 use BitnetTest;
 use List::Util qw(max min);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -67,24 +66,6 @@ sub engine_is
 	my ($condition) = @_;
 
 	return wait_until(sub { engine($condition) eq 't' });
-}
-
-# Sends a query that lasts; its answer comes with end_of.
-sub start_query
-{
-	my ($session, $query) = @_;
-
-	$session->query_until(qr/started/, "\\echo started\n$query;\n\\echo finished\n");
-	return;
-}
-
-sub end_of
-{
-	my ($session) = @_;
-	my $output = $session->query_until(qr/finished/, '');
-
-	$output =~ s/\s*finished\s*$//;
-	return $output;
 }
 
 # The engine begins with the query of a session that stands still from then on.
@@ -183,7 +164,7 @@ sub start_together
 
 query("SELECT bitnet_stats_reset('slow')");
 start_query($sessions[$_], long_answer($_ + 1, 120)) for 0 .. 2;
-is_deeply([ map { end_of($_) } @sessions ], \@answers, 'sessions at the same time get the answers of each alone');
+is_deeply([ map { end_of_query($_) } @sessions ], \@answers, 'sessions at the same time get the answers of each alone');
 is(engine('sessions, sequences, cache_used'), '0|0|0', 'and leave nothing');
 cmp_ok(query("SELECT sequences_per_step FROM bitnet_stats WHERE model = 'slow'"), '>', 1,
 	'steps had the tokens of more than one');
@@ -198,12 +179,12 @@ start_query($sessions[2], long_answer(3, 120));
 ok(engine_is('sessions = 3'), 'a third one joins them');
 my $start = time;
 query("SELECT pg_cancel_backend($pids[0])");
-end_of($sessions[0]);
+end_of_query($sessions[0]);
 cmp_ok(time - $start, '<', 1.5 * $slowness, sprintf('a cancel does not wait (%.0f ms)', (time - $start) * 1000));
 like($sessions[0]->{stderr}, qr/canceling statement due to user request/, 'for the others');
 $sessions[0]->{stderr} = '';
 query("SELECT pg_terminate_backend($pids[1])");
-is(end_of($sessions[2]), $answers[2], 'which are not disturbed');
+is(end_of_query($sessions[2]), $answers[2], 'which are not disturbed');
 ok(engine_is('sessions = 0 AND sequences = 0 AND cache_used = 0'), 'all is given back');
 eval { $sessions[1]->quit };
 $sessions[1] = new_session();
@@ -219,7 +200,7 @@ $pid = engine('pid');
 start_together(3);
 ok(engine_is('sequences = 3'), 'which computes for them');
 query("SELECT pg_terminate_backend($pid)");
-is_deeply([ map { end_of($_) } @sessions ], \@answers, 'when it is terminated they get the same answers');
+is_deeply([ map { end_of_query($_) } @sessions ], \@answers, 'when it is terminated they get the same answers');
 is($_->{stderr}, '', 'without a word') for @sessions;
 isnt(engine('pid'), $pid, 'from another one');
 query("SELECT pg_terminate_backend(pid) FROM bitnet_engines");
@@ -244,7 +225,7 @@ is(query(long_answer(1, 120)), $answers[0], 'and the next call starts it again')
 	ok(wait_until(sub { slurp_file("/proc/$caller/stat") =~ /\) S / }), 'the session has seen it');
 	query("SELECT pg_terminate_backend($pid)");
 	kill 'CONT', $pid;
-	is(end_of($sessions[0]), $right, 'when the engine ends then, the answer is the same');
+	is(end_of_query($sessions[0]), $right, 'when the engine ends then, the answer is the same');
 	isnt(engine('pid'), $pid, 'from the next one');
 	cmp_ok(query("SELECT generated_tokens FROM bitnet_stats WHERE model = 'slow'"), '<', 900, 'which stops there, too');
 }
@@ -261,9 +242,9 @@ is(query(long_answer(1, 120)), $answers[0], 'and the next call starts it again')
 	start_query($sessions[1], long_answer(2, 120));
 	ok(engine_is("steps > $steps + 5"), 'then another one is');
 	is(engine('sessions'), '1', 'alone');
-	is(end_of($sessions[1]), $answers[1], 'with the same answer');
+	is(end_of_query($sessions[1]), $answers[1], 'with the same answer');
 	kill 'CONT', $caller;
-	is(end_of($sessions[0]), $right, 'and the first one is as it was');
+	is(end_of_query($sessions[0]), $right, 'and the first one is as it was');
 }
 
 # As many threads compute as the session that asks for most of them wants, or there are processors
@@ -278,7 +259,7 @@ foreach my $threads ([ 1, 1 ], [ 1, 2 ], [ 2, 1 ])
 	{
 		$most = max($most, scalar(() = glob "/proc/$pid/task/*")) for 1 .. 100;
 	}
-	is(end_of($sessions[$_]), $answers[$_], "the same answer ($_)") for 0, 1;
+	is(end_of_query($sessions[$_]), $answers[$_], "the same answer ($_)") for 0, 1;
 	is($most, min(max(@$threads), $processors), "threads, with @$threads");
 }
 $_->query_safe('RESET bitnet.threads') for @sessions[0, 1];
@@ -293,15 +274,15 @@ $pid = engine('pid');
 is(query("SELECT bitnet_load('slow', reload => true)"), 't', 'the model is loaded again');
 start_query($sessions[1], long_answer(2, 120));
 ok(engine_is("count(*) = 2 AND bool_or(pid = $pid)"), 'there is an engine for the new image, too');
-is(end_of($sessions[0]), $longer, 'the old one goes on');
-is(end_of($sessions[1]), $answers[1], 'beside the new one');
+is(end_of_query($sessions[0]), $longer, 'the old one goes on');
+is(end_of_query($sessions[1]), $answers[1], 'beside the new one');
 ok(wait_until(sub { engine("count(*) || ' ' || bool_and(pid <> $pid)") eq '1 true' }),
 	'and ends with what it had to do');
 
 start_query($sessions[0], long_answer(1, 120));
 ok(engine_is('sequences = 1'), 'one computes');
 is(query("SELECT bitnet_unload('slow') > 0"), 't', 'the model is unloaded');
-is(end_of($sessions[0]), $answers[0], 'the answer comes all the same');
+is(end_of_query($sessions[0]), $answers[0], 'the answer comes all the same');
 ok(wait_until(sub { engine('count(*)') eq '0' }), 'then its engine ends');
 $_->quit for @sessions;
 ok(wait_until(sub { segments($node) == 0 }), 'and the memory is free');
@@ -354,7 +335,7 @@ $node->reload;
 is(query(long_answer(1, 120)), $answers[0], 'a change while an engine works does not hold up anybody');
 is(engine("count(*) || ' ' || min(cache_size) / 100000000 || ' ' || bool_or(pid = $pid)"), '2 1 true', 'as there is another engine');
 query('SELECT pg_cancel_backend(pid) FROM bitnet_activity');
-end_of($session);
+end_of_query($session);
 $session->quit;
 ok(engine_is("count(*) = 1 AND bool_and(pid <> $pid)"), 'until the old one has done its work');
 $node->append_conf('postgresql.conf', "bitnet.kv_cache_size = 2000GB\n");
@@ -375,7 +356,7 @@ $session = new_session();
 start_query($session, long_answer(1, 120));
 ok(wait_until(sub { query('SELECT function, state FROM bitnet_activity') eq 'bitnet_generate|decode' }),
 	'without workers a session computes by itself, which shows');
-is(end_of($session), $answers[0], 'with the same result');
+is(end_of_query($session), $answers[0], 'with the same result');
 is(query('SELECT count(*) FROM bitnet_engines'), '0', 'and no engine');
 like(query("SELECT status, hint FROM bitnet_check() WHERE item = 'engine'"), qr/^warning\|Raise "max_worker_processes"/,
 	'which bitnet_check tells');

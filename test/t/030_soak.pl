@@ -9,7 +9,6 @@ use strict;
 use warnings;
 
 use BitnetTest;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);

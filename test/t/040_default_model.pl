@@ -7,7 +7,6 @@ use warnings;
 
 use BitnetTest;
 use File::Basename;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 

@@ -14,7 +14,6 @@ use utf8;
 
 use BitnetTest;
 use Encode qw(decode encode);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 

@@ -13,7 +13,6 @@ use warnings;
 use BitnetTest;
 use File::Copy;
 use POSIX ();
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -70,7 +69,7 @@ sub start_statement
 
 	$session //= new_session();
 	my $pid = backend_pid($session);
-	$session->query_until(qr/started/, "\\echo started\n$statement;\n\\echo finished\n");
+	start_query($session, $statement);
 	return ($session, $pid);
 }
 
@@ -78,10 +77,9 @@ sub start_statement
 sub end_of_statement
 {
 	my ($session) = @_;
-	my $output = $session->query_until(qr/finished/, '') . $session->{stderr};
+	my $output = end_of_query($session) . $session->{stderr};
 
 	$session->{stderr} = '';
-	$output =~ s/\s*finished\s*//;
 	return $output;
 }
 

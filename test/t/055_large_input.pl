@@ -13,7 +13,6 @@ use warnings;
 
 use BitnetTest;
 use POSIX ();
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -182,13 +181,13 @@ sub cancel_time
 	{
 		my $before;
 
-		$session->query_until(qr/started/, "\\echo started\nSELECT again(\$q\$$call\$q\$, " . text($text, $large) . ");\n\\echo finished\n");
+		start_query($session, "SELECT again(\$q\$$call\$q\$, " . text($text, $large) . ')');
 		wait_until(sub { $session->{run}->pump_nb; $session->{stderr} =~ /ready/ }) or die 'does not start';
 		$before = processor_time();
 		wait_until(sub { processor_time() - $before >= $i * 0.05 }) or die 'does not run';
 		$before = processor_time();
 		kill 'INT', $pid;
-		$session->query_until(qr/finished/, '');
+		end_of_query($session);
 		die $session->{stderr} unless $session->{stderr} =~ /ERROR:  57014/;
 		$session->{stderr} = '';
 		my $time = processor_time() - $before;

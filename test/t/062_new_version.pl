@@ -9,7 +9,6 @@ use warnings;
 
 use BitnetTest;
 use File::Copy;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 

@@ -1,5 +1,5 @@
-# What the TAP tests share: model files, servers with the extension, and
-# looking at what a server has in shared memory.
+# What the TAP tests share: model files, servers with the extension, looking at
+# what a server has in shared memory, and queries that last.
 package BitnetTest;
 
 use strict;
@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(make_model replace_model start_server own_install run_script segments backend_pid wait_until $slowness);
+our @EXPORT = qw(make_model replace_model start_server own_install run_script segments backend_pid start_query end_of_query wait_until $slowness);
 
 # How many times longer than usual all may take, by PG_TEST_TIMEOUT_DEFAULT
 our $slowness = max(1, $PostgreSQL::Test::Utils::timeout_default / 180);
@@ -106,6 +106,26 @@ sub backend_pid
 
 	$pid =~ s/\s//g;
 	return $pid;
+}
+
+# Sends a query that lasts; what it says comes with end_of_query.
+sub start_query
+{
+	my ($session, $query) = @_;
+
+	$session->query_until(qr/started/, "\\echo started\n$query;\n\\echo finished\n");
+	return;
+}
+
+# Waits for the end of that query and returns its output; its errors are in the
+# session's {stderr}.
+sub end_of_query
+{
+	my ($session) = @_;
+	my $output = $session->query_until(qr/finished/, '');
+
+	$output =~ s/\s*finished\s*$//;
+	return $output;
 }
 
 # Waits until the code returns true; false after the usual time limit.
