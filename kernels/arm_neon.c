@@ -105,7 +105,6 @@ const bn_kernels bn_kernels_neon = {
 	.name = "neon",
 	.description = "64-bit Arm with Advanced SIMD",
 	.supported = supported,
-	.gemm_groups = 4,
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	LANES_MEMBERS

@@ -89,7 +89,6 @@ const bn_kernels bn_kernels_neon_dotprod = {
 	.name = "neon_dotprod",
 	.description = "64-bit Arm with dot product instructions",
 	.supported = bn_cpu_has_neon_dotprod,
-	.gemm_groups = 4,
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	LANES_MEMBERS

@@ -172,10 +172,11 @@ typedef struct bn_kernels
 	bool		prefers_five;	/* reads ternary matrices faster with five weights to a byte */
 
 	/*
-	 * Groups that ternary_gemm should have at once, of a matrix that has so many.
-	 * With many tokens it may prepare something for all of them.  Fewer make it
-	 * slower, and give the same.  At least 1.
+	 * With gemm_tokens tokens or more, ternary_gemm prepares something for all groups
+	 * of a call: it should have gemm_groups of them, of a matrix that has so many.
+	 * Fewer make it slower, and give the same.  0: it does not.
 	 */
+	int			gemm_tokens;
 	int			gemm_groups;
 
 	/*

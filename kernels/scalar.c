@@ -482,7 +482,6 @@ const bn_kernels bn_kernels_scalar = {
 	.description = "portable C, the definition of all results",
 	.supported = supported,
 	.quantize = quantize,
-	.gemm_groups = 4,
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	.int6_gemm = int6_gemm,

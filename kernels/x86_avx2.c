@@ -777,6 +777,7 @@ const bn_kernels bn_kernels_avx2 = {
 	.name = "avx2",
 	.description = "x86-64 with AVX2, FMA and F16C",
 	.supported = bn_cpu_has_avx2,
+	.gemm_tokens = LOOKUP_LEAST_TOKENS,
 	.gemm_groups = LOOKUP_GROUPS,
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = bn_scalar_ternary5_gemm,

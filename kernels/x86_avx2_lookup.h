@@ -21,7 +21,7 @@
 
 #define LOOKUP_TOKENS 16
 #define LOOKUP_GROUPS 64
-#define LOOKUP_LEAST_TOKENS 9	/* fewer, or fewer groups, are multiplied as fast */
+#define LOOKUP_LEAST_TOKENS 10	/* fewer, or fewer groups, are multiplied as fast */
 #define LOOKUP_LEAST_GROUPS 6
 
 /* Blocks whose sums fit into int16: a byte adds 4 * 128 at most. */

@@ -77,7 +77,6 @@ const bn_kernels bn_kernels_avx512vbmi = {
 	.description = "x86-64 with AVX-512, VNNI and VBMI",
 	.supported = bn_cpu_has_avx512vbmi,
 	.prefers_five = true,
-	.gemm_groups = 4,
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = ternary5_gemm,
 	LANES_MEMBERS

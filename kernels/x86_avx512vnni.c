@@ -37,7 +37,6 @@ const bn_kernels bn_kernels_avx512vnni = {
 	.name = "avx512vnni",
 	.description = "x86-64 with AVX-512 and VNNI",
 	.supported = bn_cpu_has_avx512vnni,
-	.gemm_groups = 4,
 	.ternary_gemm = ternary_gemm,
 	.ternary5_gemm = bn_scalar_ternary5_gemm,
 	LANES_MEMBERS

@@ -379,8 +379,26 @@ CREATE FUNCTION save(q text, a text) RETURNS int LANGUAGE sql VOLATILE AS $$INSE
 SELECT save(q, a) FROM (SELECT q, bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q) OFFSET 0) s;
 SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
 SELECT sum(save(q, a)) FROM (SELECT q || '2' AS q, bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q || '2') OFFSET 0) s;
--- and takes all rows together where nothing looks at what it writes
+TRUNCATE answered;
+SELECT count(*) FROM (SELECT q, bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q) OFFSET 0) s, LATERAL save(s.q, s.a);
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+TRUNCATE answered;
+SELECT (SELECT save(s.q, s.a)) FROM (SELECT q, bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q) OFFSET 0) s;
+SELECT q, count(*) FROM answered GROUP BY q ORDER BY q;
+-- and takes all rows together where nothing looks at what it writes, or all are read before
 EXPLAIN (COSTS OFF) SELECT save(q, a) FROM (SELECT q, bitnet_generate(q, 1) AS a FROM asked OFFSET 0) s;
+EXPLAIN (COSTS OFF) INSERT INTO answered SELECT a, count(*) FROM (SELECT bitnet_generate(q, 1) AS a FROM asked WHERE is_new(q) OFFSET 0) s GROUP BY a;
+EXPLAIN (COSTS OFF) INSERT INTO answered SELECT q, bitnet_generate(q, 1) FROM asked WHERE random() < 0.5;
+-- What a query names twice is looked at once: a statement as long as this is planned at once
+DO $$
+DECLARE
+	query text := 'WITH c0 AS MATERIALIZED (SELECT q FROM asked LIMIT 1)';
+BEGIN
+	FOR i IN 1 .. 40 LOOP
+		query := query || format(', c%s AS MATERIALIZED (SELECT a.q FROM c%s a, c%2$s b)', i, i - 1);
+	END LOOP;
+	EXECUTE 'EXPLAIN ' || query || ' SELECT bitnet_generate(q, 1) FROM c40';
+END $$;
 -- A hash join without anything to look up ends with its first row
 SET enable_nestloop = off;
 SET enable_mergejoin = off;

@@ -18,7 +18,10 @@
 
 #include "step.h"
 
-/* Multiply-adds between two looks at should_stop: 50 ms of the slowest kernel. */
+/*
+ * Multiply-adds between two looks at should_stop: 50 ms of the slowest kernel.
+ * One that looks sums up is faster, and gets more at once (gemm_groups).
+ */
 #define BN_STOP_CHECK_WORK (16 * 1024 * 1024)
 
 /* Multiply-adds that are worth handing to another thread, some microseconds. */

@@ -254,11 +254,15 @@ norm_and_quantize(void *arg, int begin, int end, int thread)
 
 /* As many row groups at once as the work allows, but not so few that the kernel gets slow */
 static int
-limit_groups(const bn_engine *e, int64_t work, int64_t group_work)
+limit_groups(const bn_engine *e, const bn_tensor *w, int64_t work)
 {
-	int			n = (int) (work / group_work);
+	int			n = (int) (work / ((int64_t) BN_TILE_ROWS * w->cols * e->n_entries));
+	int			least = GEMM_GRAIN;
 
-	return n > e->kernels->gemm_groups ? n : e->kernels->gemm_groups;
+	if (w->type == BN_TENSOR_TERNARY && e->kernels->gemm_tokens > 0 &&
+		e->n_entries >= e->kernels->gemm_tokens)
+		least = e->kernels->gemm_groups;
+	return n > least ? n : least;
 }
 
 /* Items are the row groups of all matrices, one matrix after the other. */
@@ -278,8 +282,7 @@ multiply(void *arg, int begin, int end, int thread)
 		int			n_groups = (int) bn_ternary_groups((size_t) w->rows);
 		int			from = begin > first ? begin - first : 0;
 		int			to = end - first < n_groups ? end - first : n_groups;
-		int64_t		group_work = (int64_t) BN_TILE_ROWS * w->cols * e->n_entries;
-		int			most = limit_groups(e, BN_STOP_CHECK_WORK, group_work);
+		int			most = limit_groups(e, w, BN_STOP_CHECK_WORK);
 
 		for (; from < to && !bn_engine_stopping(e, thread); from += most)
 			gemm(job->m[i].y, (size_t) w->rows,
@@ -311,7 +314,7 @@ run_gemm(bn_engine *e, gemm_job *job)
 	job->engine = e;
 	for (i = 0; i < job->n_matrices; i++)
 		n_groups += (int) bn_ternary_groups((size_t) job->m[i].w->rows);
-	most = limit_groups(e, GEMM_PIECE_WORK, group_work);
+	most = limit_groups(e, job->m[0].w, GEMM_PIECE_WORK);
 	grain = n_groups / (GEMM_PIECES * e->n_threads);
 	if (grain > most)
 		grain = most;

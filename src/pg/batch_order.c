@@ -20,10 +20,12 @@
 
 #include "batch_functions.h"
 #include "batch_order.h"
+#include "compat.h"
 
 typedef struct Reading
 {
 	List	   *subplans;		/* of the whole statement */
+	Bitmapset  *seen[2];		/* which of them have been looked at, with again or without */
 	bool		again;			/* what is looked at is run for each row, from the beginning */
 } Reading;
 
@@ -79,14 +81,6 @@ join_conditions(const Plan *plan)
 	}
 }
 
-bool
-BitnetNodeCallsNoticed(const Plan *plan)
-{
-	return contains_noticed((Node *) plan->targetlist, NULL) ||
-		contains_noticed((Node *) plan->qual, NULL) ||
-		contains_noticed((Node *) join_conditions(plan), NULL);
-}
-
 List *
 BitnetListedChildren(const Plan *plan)
 {
@@ -109,6 +103,30 @@ BitnetListedChildren(const Plan *plan)
 	}
 }
 
+/* A function that may see what was done with the rows before; random() does not. */
+static bool
+sees_others(Oid function, void *context)
+{
+	return is_noticed(function, context) && function != F_RANDOM;
+}
+
+/* What a subplan does; only once, since effects add up. */
+static int
+subplan_effects(int plan_id, bool again, Reading *reading)
+{
+	bool		outer = reading->again;
+	int			effects = 0;
+
+	reading->again = outer || again;
+	if (!bms_is_member(plan_id, reading->seen[reading->again]))
+	{
+		reading->seen[reading->again] = bms_add_member(reading->seen[reading->again], plan_id);
+		effects = row_effects(list_nth(reading->subplans, plan_id - 1), reading);
+	}
+	reading->again = outer;
+	return effects;
+}
+
 typedef struct ExpressionEffects
 {
 	Reading    *reading;
@@ -122,16 +140,11 @@ add_effects(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
-	if (check_functions_in_node(node, is_noticed, NULL))
+	if (check_functions_in_node(node, sees_others, NULL))
 		found->effects |= BITNET_ROW_CALLS;
 	if (IsA(node, SubPlan))
-	{
-		SubPlan    *subplan = (SubPlan *) node;
-		Reading		reading = *found->reading;
-
-		reading.again = reading.again || subplan->parParam != NIL;
-		found->effects |= row_effects(list_nth(reading.subplans, subplan->plan_id - 1), &reading);
-	}
+		found->effects |= subplan_effects(((SubPlan *) node)->plan_id,
+										  ((SubPlan *) node)->parParam != NIL, found->reading);
 	return expression_tree_walker(node, add_effects, context);
 }
 
@@ -144,21 +157,48 @@ expression_effects(void *expression, Reading *reading)
 	return found.effects;
 }
 
+/* What a node itself does for each row */
+static int
+node_effects(Plan *plan, Reading *reading)
+{
+	int			effects = expression_effects(plan->qual, reading) |
+		expression_effects(plan->targetlist, reading) |
+		expression_effects(join_conditions(plan), reading);
+
+	switch (nodeTag(plan))
+	{
+		case T_ValuesScan:
+			return effects | expression_effects(((ValuesScan *) plan)->values_lists, reading);
+
+			/* these have all their rows before they give one */
+		case T_FunctionScan:
+			return !reading->again ? effects :
+				effects | expression_effects(((FunctionScan *) plan)->functions, reading);
+		case T_TableFuncScan:
+			return !reading->again ? effects :
+				effects | expression_effects(((TableFuncScan *) plan)->tablefunc, reading);
+		case T_LockRows:
+			return effects | BITNET_ROW_LOCKS;
+		default:
+			return effects;
+	}
+}
+
 static int
 row_effects(Plan *plan, Reading *reading)
 {
-	Reading		inner = *reading;
+	bool		again = reading->again;
 	bool		gives_last = false; /* gives a row when it has got all */
-	int			effects = 0;
+	bool		reruns_inner = false;
+	int			ignored = 0;
+	int			effects;
 	ListCell   *lc;
 
 	if (plan == NULL)
 		return 0;
 	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
 
-	effects |= expression_effects(plan->qual, reading);
-	effects |= expression_effects(plan->targetlist, reading);
-	effects |= expression_effects(join_conditions(plan), reading);
 	switch (nodeTag(plan))
 	{
 		case T_Sort:
@@ -169,44 +209,52 @@ row_effects(Plan *plan, Reading *reading)
 			gives_last = ((Agg *) plan)->aggstrategy == AGG_PLAIN ||
 				((Agg *) plan)->aggstrategy == AGG_HASHED;
 			break;
-		case T_LockRows:
-			effects |= BITNET_ROW_LOCKS;
+		case T_Limit:
+			/* so many are meant to be locked */
+			if (((Limit *) plan)->limitCount != NULL && IsA(((Limit *) plan)->limitCount, Const))
+				ignored = BITNET_ROW_LOCKS;
 			break;
 		case T_NestLoop:
 		case T_RecursiveUnion:
-			inner.again = true;
-			break;
-		case T_CteScan:
-			effects |= row_effects(list_nth(reading->subplans, ((CteScan *) plan)->ctePlanId - 1),
-								   reading);
-			break;
-		case T_ValuesScan:
-			effects |= expression_effects(((ValuesScan *) plan)->values_lists, reading);
-			break;
-
-			/* these have all their rows, too, before they give one */
-		case T_FunctionScan:
-			if (reading->again)
-				effects |= expression_effects(((FunctionScan *) plan)->functions, reading);
-			break;
-		case T_TableFuncScan:
-			if (reading->again)
-				effects |= expression_effects(((TableFuncScan *) plan)->tablefunc, reading);
+			reruns_inner = true;
 			break;
 		default:
 			break;
 	}
-	if (gives_last && !reading->again)
+	effects = node_effects(plan, reading);
+	if (gives_last && !again)
 		return effects;
+	if (IsA(plan, CteScan))
+		effects |= subplan_effects(((CteScan *) plan)->ctePlanId, false, reading);
 	foreach(lc, BitnetListedChildren(plan))
 		effects |= row_effects(lfirst(lc), reading);
-	return effects | row_effects(outerPlan(plan), reading) | row_effects(innerPlan(plan), &inner);
+	effects |= row_effects(outerPlan(plan), reading);
+	reading->again = again || reruns_inner;
+	effects |= row_effects(innerPlan(plan), reading);
+	reading->again = again;
+	return effects & ~ignored;
 }
 
 int
 BitnetRowEffects(Plan *plan, List *subplans)
 {
-	Reading		reading = {subplans, false};
+	Reading		reading = {.subplans = subplans};
 
 	return row_effects(plan, &reading);
+}
+
+int
+BitnetRerunEffects(Plan *plan, List *subplans)
+{
+	Reading		reading = {.subplans = subplans, .again = true};
+
+	return row_effects(plan, &reading);
+}
+
+int
+BitnetNodeEffects(Plan *plan, List *subplans)
+{
+	Reading		reading = {.subplans = subplans, .again = true};
+
+	return node_effects(plan, &reading);
 }

@@ -22,9 +22,14 @@
  */
 extern int	BitnetRowEffects(Plan *plan, List *subplans);
 
-/* Does an expression, or one of the node's own, call a function whose calls may be noticed? */
+/* The same of a plan that is run from its beginning for each row of another one */
+extern int	BitnetRerunEffects(Plan *plan, List *subplans);
+
+/* What a node itself does for each row, without its children */
+extern int	BitnetNodeEffects(Plan *plan, List *subplans);
+
+/* Does an expression call a function whose calls may be noticed? */
 extern bool BitnetContainsNoticed(Node *node);
-extern bool BitnetNodeCallsNoticed(const Plan *plan);
 
 /* Is that a call of a function that can be computed for many rows together? */
 extern bool BitnetIsBatchCall(Node *node);

@@ -446,6 +446,24 @@ can_be_child(const Plan *plan)
 	}
 }
 
+/* Does a node of the plan call a model function in its target list? */
+static bool
+plan_has_call(const Plan *plan)
+{
+	ListCell   *lc;
+
+	if (plan == NULL)
+		return false;
+	check_stack_depth();
+	foreach(lc, BitnetListedChildren(plan))
+	{
+		if (plan_has_call(lfirst(lc)))
+			return true;
+	}
+	return contains_call((Node *) plan->targetlist, NULL) ||
+		plan_has_call(outerPlan(plan)) || plan_has_call(innerPlan(plan));
+}
+
 /* The largest number of a node in the plan. */
 static int
 last_node_id(const Plan *plan)
@@ -595,6 +613,12 @@ rows_wanted(const Limit *limit)
 	return wanted;
 }
 
+static bool
+calls(int effects)
+{
+	return (effects & BITNET_ROW_CALLS) != 0;
+}
+
 static Plan *rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite);
 
 static void
@@ -613,6 +637,7 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	int			outer_flags;
 	int			inner_flags;
 	int			writes;
+	int			own_writes;
 	int64		outer_wanted = 0;
 
 	if (plan == NULL)
@@ -620,7 +645,8 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	check_stack_depth();
 
 	/* a volatile function may write, too */
-	writes = (flags & WRITES) | (BitnetNodeCallsNoticed(plan) ? WRITES : 0);
+	own_writes = calls(BitnetNodeEffects(plan, rewrite->subplans)) ? WRITES : 0;
+	writes = (flags & WRITES) | own_writes;
 	outer_flags = inner_flags = (flags & ~(MARKS | TAKES_ALL)) | writes;
 
 	switch (nodeTag(plan))
@@ -660,7 +686,7 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		case T_Agg:
 			if (((Agg *) plan)->aggstrategy == AGG_PLAIN ||
 				((Agg *) plan)->aggstrategy == AGG_HASHED)
-				outer_flags = READ_TO_END | writes;
+				outer_flags = READ_TO_END | own_writes;
 			break;
 		case T_NestLoop:
 			if (((Join *) plan)->inner_unique || ((Join *) plan)->jointype == JOIN_SEMI ||
@@ -687,6 +713,14 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		default:
 			break;
 	}
+	if (innerPlan(plan) != NULL)
+	{
+		/* what the inner side does is done between rows of the outer one */
+		if (calls(BitnetRerunEffects(innerPlan(plan), rewrite->subplans)))
+			outer_flags |= WRITES;
+		if (IsA(plan, MergeJoin) && calls(BitnetRerunEffects(outerPlan(plan), rewrite->subplans)))
+			inner_flags |= WRITES;
+	}
 	outerPlan(plan) = rewrite_plan(outerPlan(plan), outer_flags, outer_wanted, rewrite);
 	innerPlan(plan) = rewrite_plan(innerPlan(plan), inner_flags, 0, rewrite);
 	return add_batch_scan(plan, flags, wanted, rewrite);
@@ -700,9 +734,12 @@ static void
 rewrite_statement(PlannedStmt *stmt, int cursor_options)
 {
 	Rewrite		rewrite = {0};
+	bool		has_call = plan_has_call(stmt->planTree);
 	ListCell   *lc;
 
-	if (cursor_options & CURSOR_OPT_SCROLL)
+	foreach(lc, stmt->subplans)
+		has_call = has_call || plan_has_call(lfirst(lc));
+	if (!has_call || (cursor_options & CURSOR_OPT_SCROLL))
 		return;
 	rewrite.top = stmt->planTree;
 	rewrite.subplans = stmt->subplans;

@@ -82,7 +82,7 @@ classify_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText inp
 
 	for (i = 0; i < args->n_labels; i++)
 		n_bytes += args->labels[i].length;
-	BitnetCheckBytes(model, 1, n_bytes);
+	BitnetCheckBytes(model, 1, n_bytes, NULL);
 	initStringInfo(&prompt);
 	if (args->instruction.data != NULL)
 		appendBinaryStringInfo(&prompt, args->instruction.data, (int) args->instruction.length);
@@ -142,12 +142,12 @@ add_label_requests(BitnetRun *run, const BitnetArgs *args, BitnetText input,
 		BitnetText	nothing = {"", 0};
 		int32		frame = classify_tokens(model, args, nothing).n + longest + BITNET_JOIN_TOKENS;
 
-		BitnetCheckLength(model, frame, 1);
+		BitnetCheckLength(model, frame, 1, _("the labels or the instruction"));
 		input.length = BitnetTruncate(model->model.vocab, input,
 									  model->model.config->context_length - frame);
 	}
 	prompt = classify_tokens(model, args, input);
-	BitnetCheckLength(model, prompt.n, longest);
+	BitnetCheckLength(model, prompt.n, longest, NULL);
 
 	for (i = 0; i < args->n_labels; i++)
 	{
@@ -174,7 +174,7 @@ BitnetClassify(const BitnetModel *model, const BitnetArgs *args,
 	{
 		CHECK_FOR_INTERRUPTS();
 		n_bytes += args->labels[i].length;
-		BitnetCheckBytes(model, i + 1, n_bytes);
+		BitnetCheckBytes(model, i + 1, n_bytes, _("the labels"));
 		labels[i] = BitnetEncode(model->model.vocab, args->labels[i], false);
 		longest = Max(longest, labels[i].n + 1);
 	}

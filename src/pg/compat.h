@@ -40,6 +40,8 @@
 
 #if PG_VERSION_NUM < 170000
 #define TransactionTimeoutPending false
+#else
+#define F_RANDOM F_RANDOM_
 #endif
 
 /*

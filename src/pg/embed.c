@@ -51,7 +51,7 @@ embed_request(const BitnetModel *model, const BitnetArgs *args, BitnetText input
 	if (args->on_overflow == BITNET_OVERFLOW_TRUNCATE)
 		input.length = BitnetTruncate(model->model.vocab, input, context - 1);
 	tokens = BitnetRawTokens(model, input);
-	BitnetCheckLength(model, tokens.n, 0);
+	BitnetCheckLength(model, tokens.n, 0, NULL);
 
 	request.kind = BN_REQUEST_EMBED;
 	request.tokens = tokens.ids;
@@ -267,7 +267,7 @@ BitnetSimilarityRows(FunctionCallInfo fcinfo, const NullableDatum *contents,
 		{
 			BitnetInitArgs(&args);
 			BitnetTakeArg(&args, fcinfo, 2, "model");
-			BitnetTakeOptionsArg(&args, fcinfo, 3, BITNET_EMBED);
+			BitnetTakeOptionsArg(&args, fcinfo, 3, BITNET_SIMILARITY);
 			taken = true;
 		}
 		for (side = 0; side < 2; side++)

@@ -48,7 +48,7 @@ generate_request(const BitnetModel *model, const BitnetArgs *args, BitnetTokens 
 {
 	bn_request	request = {0};
 
-	BitnetCheckLength(model, tokens.n, 1);
+	BitnetCheckLength(model, tokens.n, 1, NULL);
 	request.kind = BN_REQUEST_GENERATE;
 	request.tokens = tokens.ids;
 	request.n_tokens = tokens.n;

@@ -538,7 +538,7 @@ BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 		messages[i].length = t.length;
 		n_bytes += t.length;
 	}
-	BitnetCheckBytes(model, n_messages, n_bytes);
+	BitnetCheckBytes(model, n_messages, n_bytes, NULL);
 
 	if (bn_prompt_scratch_size(vocab, messages, n_messages, &scratch_size, &bitnet_hooks,
 							   &err) != BN_OK)
@@ -557,7 +557,7 @@ BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 			break;
 		if (status != BN_ERR_NOSPACE || n_tokens <= room)
 			BitnetReportError(&err, primary);
-		BitnetCheckLength(model, n_tokens, 0);
+		BitnetCheckLength(model, n_tokens, 0, NULL);
 		pfree(result.ids);
 		room = n_tokens;
 	}
@@ -590,7 +590,7 @@ BitnetRawTokens(const BitnetModel *model, BitnetText t)
 	const bn_vocab *vocab = model->model.vocab;
 	BitnetTokens result;
 
-	BitnetCheckBytes(model, 1, t.length);
+	BitnetCheckBytes(model, 1, t.length, NULL);
 	result = BitnetEncode(vocab, t, true);
 	if (result.n == 0)
 	{
@@ -606,16 +606,18 @@ BitnetRawTokens(const BitnetModel *model, BitnetText t)
 	return result;
 }
 
-/* A length that leaves a quarter for what stands around the text */
+/* A length that leaves a quarter for what stands around the text, if it is the text that is long */
 static int
-hint_length(int64 room)
+hint_length(int64 room, const char *what)
 {
+	if (what != NULL)
+		return errhint("Shorten %s.", what);
 	return errhint("Shorten the text, for example with bitnet_truncate(text, %lld); bitnet_classify and bitnet_embed have the option \"on_overflow\" for that.",
 				   (long long) Max(room * 3 / 4, 1));
 }
 
 void
-BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more)
+BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more, const char *what)
 {
 	int32		context = model->model.config->context_length;
 
@@ -628,11 +630,11 @@ BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more)
 						   (long long) n_tokens, context) :
 				 errdetail("The input has %lld tokens and needs room for %lld more; the model's context is %d tokens.",
 						   (long long) n_tokens, (long long) n_more, context),
-				 hint_length(context - n_more)));
+				 hint_length(context - n_more, what)));
 }
 
 void
-BitnetCheckBytes(const BitnetModel *model, int n_texts, int64 n_bytes)
+BitnetCheckBytes(const BitnetModel *model, int n_texts, int64 n_bytes, const char *what)
 {
 	int32		context = model->model.config->context_length;
 	int64		least = Max(n_texts, n_bytes / Max(model->model.vocab->max_token_bytes, 1));
@@ -643,5 +645,5 @@ BitnetCheckBytes(const BitnetModel *model, int n_texts, int64 n_bytes)
 				 errmsg("input is too long for model \"%s\"", model->name),
 				 errdetail("The input has at least %lld tokens; the model's context is %d tokens.",
 						   (long long) least, context),
-				 hint_length(context)));
+				 hint_length(context, what)));
 }

@@ -127,13 +127,15 @@ extern BitnetTokens BitnetUserTokens(const BitnetModel *model, BitnetText system
 									 BitnetText user);
 
 /* Raises an error unless n_tokens and n_more fit into the model's context. */
-extern void BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more);
+extern void BitnetCheckLength(const BitnetModel *model, int64 n_tokens, int64 n_more,
+							  const char *what);
 
 /*
  * The same for n_texts texts of n_bytes bytes in all that have not been divided
  * into tokens, which takes long for hundreds of megabytes: each has a token, and
  * no token is longer than the vocabulary's longest.
  */
-extern void BitnetCheckBytes(const BitnetModel *model, int n_texts, int64 n_bytes);
+extern void BitnetCheckBytes(const BitnetModel *model, int n_texts, int64 n_bytes,
+							 const char *what);
 
 #endif							/* BITNET_RUN_H */

@@ -55,7 +55,7 @@ summarize_tokens(const BitnetModel *model, const BitnetArgs *args, BitnetText in
 	BitnetText	user;
 	BitnetTokens tokens;
 
-	BitnetCheckBytes(model, 1, (int64) args->instruction.length + input.length);
+	BitnetCheckBytes(model, 1, (int64) args->instruction.length + input.length, NULL);
 	initStringInfo(&prompt);
 	if (args->instruction.data != NULL)
 		appendBinaryStringInfo(&prompt, args->instruction.data, (int) args->instruction.length);
@@ -90,7 +90,7 @@ make_budget(const BitnetModel *model, const BitnetArgs *args)
 	Budget		budget;
 	int			room;
 
-	BitnetCheckLength(model, frame.n, LEAST_ROOM);
+	BitnetCheckLength(model, frame.n, LEAST_ROOM, _("the instruction"));
 	room = model->model.config->context_length - frame.n - BITNET_JOIN_TOKENS;
 	if (args->max_tokens > 0)
 		budget.summary = args->max_tokens;
@@ -207,7 +207,7 @@ add_summary_request(BitnetRun *run, const BitnetArgs *args, const Budget *budget
 	bn_request	request = {0};
 	BitnetTokens tokens = summarize_tokens(run->model, args, input);
 
-	BitnetCheckLength(run->model, tokens.n, 1);
+	BitnetCheckLength(run->model, tokens.n, 1, NULL);
 	request.kind = BN_REQUEST_GENERATE;
 	request.tokens = tokens.ids;
 	request.n_tokens = tokens.n;

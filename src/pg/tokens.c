@@ -167,7 +167,7 @@ bitnet_next_tokens(PG_FUNCTION_ARGS)
 	run = BitnetBeginRun(model, "bitnet_next_tokens");
 	tokens = args.raw ? BitnetRawTokens(model, prompt) :
 		BitnetUserTokens(model, system, prompt);
-	BitnetCheckLength(model, tokens.n, 0);
+	BitnetCheckLength(model, tokens.n, 0, NULL);
 	request.kind = BN_REQUEST_NEXT;
 	request.tokens = tokens.ids;
 	request.n_tokens = tokens.n;
@@ -209,7 +209,7 @@ add_score(BitnetRun *run, BitnetText context, BitnetText continuation)
 	BitnetTokens tokens;
 	bn_request	request = {0};
 
-	BitnetCheckBytes(model, 1, (int64) context.length + continuation.length);
+	BitnetCheckBytes(model, 1, (int64) context.length + continuation.length, NULL);
 	initStringInfo(&joined);
 	appendBinaryStringInfo(&joined, context.data, (int) context.length);
 	appendBinaryStringInfo(&joined, continuation.data, (int) continuation.length);
@@ -231,7 +231,7 @@ add_score(BitnetRun *run, BitnetText context, BitnetText continuation)
 	if (tokens.n <= head.n)
 		return -1;
 
-	BitnetCheckLength(model, tokens.n, 0);
+	BitnetCheckLength(model, tokens.n, 0, NULL);
 	request.kind = BN_REQUEST_SCORE;
 	request.tokens = tokens.ids;
 	request.n_tokens = tokens.n;
