@@ -20,7 +20,7 @@
  */
 
 #define LOOKUP_TOKENS 16
-#define LOOKUP_GROUPS 64
+#define LOOKUP_GROUPS 40		/* which take some 80 kB of a stack */
 #define LOOKUP_LEAST_TOKENS 10	/* fewer, or fewer groups, are multiplied as fast */
 #define LOOKUP_LEAST_GROUPS 6
 
