@@ -156,8 +156,8 @@ lookup_groups(lookup *l, float *y, size_t ldy, const uint8_t *w, int n_groups, i
 {
 	const int32_t *totals = (const int32_t *) l->totals;
 
-	memset(l->sums, 0, sizeof(l->sums));
-	memset(l->totals, 0, sizeof(l->totals));
+	memset(l->sums, 0, sizeof(l->sums[0]) * BN_TILE_ROWS * (size_t) n_groups);
+	memset(l->totals, 0, sizeof(l->totals[0]) * BN_TILE_ROWS * (size_t) n_groups);
 	for (size_t b = 0; b < n_blocks; b++)
 	{
 		__m256i		c[BN_TILE_COLS];

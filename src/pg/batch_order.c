@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -25,11 +26,21 @@
 typedef struct Reading
 {
 	List	   *subplans;		/* of the whole statement */
-	Bitmapset  *seen[2];		/* which of them have been looked at, with again or without */
+	int		   *known[2];		/* [number of a subplan] its effects, without again or with; 0: not yet */
 	bool		again;			/* what is looked at is run for each row, from the beginning */
 } Reading;
 
+#define KNOWN 4					/* beside effects: they have been found out */
+
 static int	row_effects(Plan *plan, Reading *reading);
+
+static Reading
+begin_reading(List *subplans, bool again)
+{
+	Size		size = sizeof(int) * (list_length(subplans) + 1);
+
+	return (Reading) {subplans, {palloc0(size), palloc0(size)}, again};
+}
 
 bool
 BitnetIsBatchCall(Node *node)
@@ -103,6 +114,33 @@ BitnetListedChildren(const Plan *plan)
 	}
 }
 
+int64
+BitnetRowsWanted(const Limit *limit)
+{
+	int64		wanted = 0;
+	const Const *parts[2];
+	int			i;
+
+	if (limit->limitCount == NULL || limit->limitOption != LIMIT_OPTION_COUNT)
+		return 0;
+	parts[0] = (const Const *) limit->limitCount;
+	parts[1] = (const Const *) limit->limitOffset;
+	for (i = 0; i < 2; i++)
+	{
+		int64		n;
+
+		if (parts[i] == NULL)
+			continue;
+		if (!IsA(parts[i], Const) || parts[i]->consttype != INT8OID || parts[i]->constisnull)
+			return 0;
+		n = DatumGetInt64(parts[i]->constvalue);
+		if (n < 0 || n > PG_INT32_MAX)
+			return 0;
+		wanted += n;
+	}
+	return wanted;
+}
+
 /* A function that may see what was done with the rows before; random() does not. */
 static bool
 sees_others(Oid function, void *context)
@@ -110,21 +148,19 @@ sees_others(Oid function, void *context)
 	return is_noticed(function, context) && function != F_RANDOM;
 }
 
-/* What a subplan does; only once, since effects add up. */
+/* What a subplan does, which is found out once */
 static int
 subplan_effects(int plan_id, bool again, Reading *reading)
 {
 	bool		outer = reading->again;
-	int			effects = 0;
+	int		   *known;
 
 	reading->again = outer || again;
-	if (!bms_is_member(plan_id, reading->seen[reading->again]))
-	{
-		reading->seen[reading->again] = bms_add_member(reading->seen[reading->again], plan_id);
-		effects = row_effects(list_nth(reading->subplans, plan_id - 1), reading);
-	}
+	known = &reading->known[reading->again][plan_id];
+	if (*known == 0)
+		*known = KNOWN | row_effects(list_nth(reading->subplans, plan_id - 1), reading);
 	reading->again = outer;
-	return effects;
+	return *known & ~KNOWN;
 }
 
 typedef struct ExpressionEffects
@@ -211,7 +247,7 @@ row_effects(Plan *plan, Reading *reading)
 			break;
 		case T_Limit:
 			/* so many are meant to be locked */
-			if (((Limit *) plan)->limitCount != NULL && IsA(((Limit *) plan)->limitCount, Const))
+			if (BitnetRowsWanted((Limit *) plan) > 0)
 				ignored = BITNET_ROW_LOCKS;
 			break;
 		case T_NestLoop:
@@ -238,7 +274,7 @@ row_effects(Plan *plan, Reading *reading)
 int
 BitnetRowEffects(Plan *plan, List *subplans)
 {
-	Reading		reading = {.subplans = subplans};
+	Reading		reading = begin_reading(subplans, false);
 
 	return row_effects(plan, &reading);
 }
@@ -246,7 +282,7 @@ BitnetRowEffects(Plan *plan, List *subplans)
 int
 BitnetRerunEffects(Plan *plan, List *subplans)
 {
-	Reading		reading = {.subplans = subplans, .again = true};
+	Reading		reading = begin_reading(subplans, true);
 
 	return row_effects(plan, &reading);
 }
@@ -254,7 +290,7 @@ BitnetRerunEffects(Plan *plan, List *subplans)
 int
 BitnetNodeEffects(Plan *plan, List *subplans)
 {
-	Reading		reading = {.subplans = subplans, .again = true};
+	Reading		reading = begin_reading(subplans, true);
 
 	return node_effects(plan, &reading);
 }

@@ -34,6 +34,9 @@ extern bool BitnetContainsNoticed(Node *node);
 /* Is that a call of a function that can be computed for many rows together? */
 extern bool BitnetIsBatchCall(Node *node);
 
+/* LIMIT and OFFSET as one number of rows; 0 if it is not known. */
+extern int64 BitnetRowsWanted(const Limit *limit);
+
 /* The children of a plan node besides the outer and the inner one. */
 extern List *BitnetListedChildren(const Plan *plan);
 

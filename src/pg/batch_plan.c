@@ -26,7 +26,6 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -512,6 +511,12 @@ split_tlist(List *targetlist, Split *split)
 	return tlist;
 }
 
+static bool
+calls(int effects)
+{
+	return (effects & BITNET_ROW_CALLS) != 0;
+}
+
 /*
  * Puts a batch scan on top of the plan node if that has calls to give away;
  * returns it, or else the plan.  wanted: how many rows will be asked for, 0 if
@@ -536,7 +541,7 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 
 	/* Where reading ahead could be noticed, row by row */
 	effects = BitnetRowEffects(plan, rewrite->subplans);
-	if (((flags & WRITES) && (effects & BITNET_ROW_CALLS)) ||
+	if (((flags & WRITES) && calls(effects)) ||
 		((flags & STOPS_EARLY) && !(flags & TAKES_ALL) && effects != 0))
 		return plan;
 
@@ -583,40 +588,6 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	plan->targetlist = split.child_tlist;
 	outerPlan(scan) = plan;
 	return (Plan *) scan;
-}
-
-/* LIMIT and OFFSET as one number of rows; 0 if it is not known. */
-static int64
-rows_wanted(const Limit *limit)
-{
-	int64		wanted = 0;
-	const Const *parts[2];
-	int			i;
-
-	if (limit->limitCount == NULL || limit->limitOption != LIMIT_OPTION_COUNT)
-		return 0;
-	parts[0] = (const Const *) limit->limitCount;
-	parts[1] = (const Const *) limit->limitOffset;
-	for (i = 0; i < 2; i++)
-	{
-		int64		n;
-
-		if (parts[i] == NULL)
-			continue;
-		if (!IsA(parts[i], Const) || parts[i]->consttype != INT8OID || parts[i]->constisnull)
-			return 0;
-		n = DatumGetInt64(parts[i]->constvalue);
-		if (n < 0 || n > PG_INT32_MAX)
-			return 0;
-		wanted += n;
-	}
-	return wanted;
-}
-
-static bool
-calls(int effects)
-{
-	return (effects & BITNET_ROW_CALLS) != 0;
 }
 
 static Plan *rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite);
@@ -671,7 +642,7 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 			outer_flags |= flags & MARKS;
 			break;
 		case T_Limit:
-			outer_wanted = rows_wanted((Limit *) plan);
+			outer_wanted = BitnetRowsWanted((Limit *) plan);
 			if (outer_wanted > 0 && (flags & STOPS_EARLY) == 0)
 				outer_flags |= TAKES_ALL;
 			outer_flags |= STOPS_EARLY;

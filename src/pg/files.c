@@ -131,6 +131,18 @@ BitnetSameFile(const BitnetFileIdentity *a, const BitnetFileIdentity *b)
 		a->size == b->size && a->modified == b->modified;
 }
 
+/* Looks for a model's file in a directory; path is MAXPGPATH bytes.  Where there is none, errno says why. */
+static bool
+stat_model_file(const char *directory, const char *name, char *path, struct stat *st)
+{
+	if (snprintf(path, MAXPGPATH, "%s/%s.gguf", directory, name) >= MAXPGPATH)
+	{
+		errno = ENOENT;
+		return false;
+	}
+	return stat(path, st) == 0;
+}
+
 bool
 BitnetFindModelFile(const char *name, char *path, BitnetFileIdentity *file)
 {
@@ -141,10 +153,8 @@ BitnetFindModelFile(const char *name, char *path, BitnetFileIdentity *file)
 	foreach(cell, directories)
 	{
 		struct stat st;
-		int			n;
 
-		n = snprintf(path, MAXPGPATH, "%s/%s.gguf", (char *) lfirst(cell), name);
-		if (n >= MAXPGPATH || stat(path, &st) < 0)
+		if (!stat_model_file(lfirst(cell), name, path, &st))
 			continue;
 		BitnetIdentifyFile(file, &st);
 		found = true;
@@ -180,8 +190,7 @@ check_access(const char *directory, const char *name)
 	char		path[MAXPGPATH];
 	struct stat st;
 
-	if (snprintf(path, MAXPGPATH, "%s/%s.gguf", directory, name) < MAXPGPATH &&
-		stat(path, &st) < 0 && errno != ENOENT && errno != ENOTDIR)
+	if (!stat_model_file(directory, name, path, &st) && errno != ENOENT && errno != ENOTDIR)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not load model file \"%s\"", BitnetShownPath(path)),
