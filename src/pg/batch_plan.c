@@ -313,6 +313,31 @@ take_out_of_conditional(Node *node, Split *split)
 	}
 }
 
+/* Likewise: subscripts of a NULL may not be evaluated. */
+static Node *
+take_out_of_subscripted(SubscriptingRef *ref, Split *split)
+{
+	if (ref->refassgnexpr != NULL || contains_subplan((Node *) ref, NULL) ||
+		!contains_call((Node *) ref->refexpr, NULL))
+		return NULL;
+	ref = copyObject(ref);
+	ref->refexpr = (Expr *) take_out((Node *) ref->refexpr, split);
+	ref->refupperindexpr = (List *) keep((Node *) ref->refupperindexpr, split);
+	ref->reflowerindexpr = (List *) keep((Node *) ref->reflowerindexpr, split);
+	return (Node *) ref;
+}
+
+/* Likewise: a cast of an array evaluates that of its elements for each of them. */
+static Node *
+take_out_of_coerced(ArrayCoerceExpr *coerce, Split *split)
+{
+	if (contains_call((Node *) coerce->elemexpr, NULL))
+		return NULL;
+	coerce = copyObject(coerce);
+	coerce->arg = (Expr *) take_out((Node *) coerce->arg, split);
+	return (Node *) coerce;
+}
+
 /*
  * An expression that is evaluated for every row, over the row of the batch
  * scan: calls become columns of it, and so does, as a whole, what has none.
@@ -378,30 +403,11 @@ take_out(Node *node, Split *split)
 			result = take_out_of_conditional(node, split);
 			break;
 		case T_SubscriptingRef:
-			{
-				SubscriptingRef *ref = (SubscriptingRef *) node;
-
-				/* Subscripts of a NULL may not be evaluated */
-				if (ref->refassgnexpr != NULL || contains_subplan(node, NULL) ||
-					!contains_call((Node *) ref->refexpr, NULL))
-					break;
-				ref = copyObject(ref);
-				ref->refexpr = (Expr *) take_out((Node *) ref->refexpr, split);
-				ref->refupperindexpr = (List *) keep((Node *) ref->refupperindexpr, split);
-				ref->reflowerindexpr = (List *) keep((Node *) ref->reflowerindexpr, split);
-				result = (Node *) ref;
-				break;
-			}
+			result = take_out_of_subscripted((SubscriptingRef *) node, split);
+			break;
 		case T_ArrayCoerceExpr:
-			{
-				ArrayCoerceExpr *coerce = copyObject((ArrayCoerceExpr *) node);
-
-				if (contains_call((Node *) coerce->elemexpr, NULL))
-					break;
-				coerce->arg = (Expr *) take_out((Node *) coerce->arg, split);
-				result = (Node *) coerce;
-				break;
-			}
+			result = take_out_of_coerced((ArrayCoerceExpr *) node, split);
+			break;
 		default:
 			break;
 	}
@@ -517,6 +523,43 @@ calls(int effects)
 	return (effects & BITNET_ROW_CALLS) != 0;
 }
 
+/* May the rows of this node be read ahead of those that are given on? */
+static bool
+may_read_ahead(const Plan *plan, int flags, int effects)
+{
+	if (BitnetContainsNoticed((Node *) plan->targetlist))
+		return false;
+	if ((flags & WRITES) && calls(effects))
+		return false;
+	return !(flags & STOPS_EARLY) || (flags & TAKES_ALL) || effects == 0;
+}
+
+/*
+ * Divides the node's target list.  False if nothing could be taken out of it, or
+ * what the node would have left is more than it can have.
+ */
+static bool
+split_plan(const Plan *plan, Split *split, List **tlist)
+{
+	*split = (Split) {0};
+
+	/*
+	 * Aggregates that are the same are computed once, whatever their name says.
+	 * So it is all or none of them.
+	 */
+	split->aggregates = IsA(plan, Agg) && !contains_aggregate((Node *) plan->qual, NULL);
+	*tlist = split_tlist(plan->targetlist, split);
+	if (split->replaced != NIL && contains_aggregate((Node *) split->child_tlist, NULL))
+	{
+		*split = (Split) {0};
+		*tlist = split_tlist(plan->targetlist, split);
+	}
+
+	/* what is volatile could not all be kept above the node */
+	return split->calls != NIL && !split->too_wide &&
+		!contain_volatile_functions((Node *) split->child_tlist);
+}
+
 /*
  * Puts a batch scan on top of the plan node if that has calls to give away;
  * returns it, or else the plan.  wanted: how many rows will be asked for, 0 if
@@ -525,40 +568,17 @@ calls(int effects)
 static Plan *
 add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
-	Split		split = {0};
+	Split		split;
 	CustomScan *scan;
 	List	   *tlist;
 	int			effects;
 	int			first;
 
 	if (!contains_call((Node *) plan->targetlist, NULL) || (flags & MARKS) ||
-		!can_be_child(plan))
+		!can_be_child(plan) || contains_multiexpr((Node *) plan->targetlist, NULL))
 		return plan;
-
-	if (BitnetContainsNoticed((Node *) plan->targetlist) ||
-		contains_multiexpr((Node *) plan->targetlist, NULL))
-		return plan;
-
-	/* Where reading ahead could be noticed, row by row */
 	effects = BitnetRowEffects(plan, rewrite->subplans);
-	if (((flags & WRITES) && calls(effects)) ||
-		((flags & STOPS_EARLY) && !(flags & TAKES_ALL) && effects != 0))
-		return plan;
-
-	/*
-	 * Aggregates that are the same are computed once, whatever their name says.
-	 * So it is all or none of them.
-	 */
-	split.aggregates = IsA(plan, Agg) && !contains_aggregate((Node *) plan->qual, NULL);
-	tlist = split_tlist(plan->targetlist, &split);
-	if (split.replaced != NIL && contains_aggregate((Node *) split.child_tlist, NULL))
-	{
-		split = (Split) {0};
-		tlist = split_tlist(plan->targetlist, &split);
-	}
-	/* what is volatile could not all be kept above the node */
-	if (split.calls == NIL || split.too_wide ||
-		contain_volatile_functions((Node *) split.child_tlist))
+	if (!may_read_ahead(plan, flags, effects) || !split_plan(plan, &split, &tlist))
 		return plan;
 	rewrite->siblings = list_concat_unique_oid(rewrite->siblings, split.siblings);
 
@@ -590,6 +610,92 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	return (Plan *) scan;
 }
 
+/* What a node does with the rows of those below it */
+typedef struct Demand
+{
+	int			outer;			/* flags */
+	int			inner;
+	int			listed;			/* of Append, MergeAppend and CustomScan */
+	int64		outer_wanted;
+} Demand;
+
+static Demand
+demand_of(Plan *plan, int flags, List *subplans)
+{
+	Demand		d = {0};
+
+	/* a volatile function may write, too */
+	int			own_writes = calls(BitnetNodeEffects(plan, subplans)) ? WRITES : 0;
+	int			writes = (flags & WRITES) | own_writes;
+
+	d.outer = d.inner = d.listed = (flags & ~(MARKS | TAKES_ALL)) | writes;
+	switch (nodeTag(plan))
+	{
+		case T_Append:
+		case T_MergeAppend:
+			d.listed = flags & ~TAKES_ALL;
+			break;
+		case T_CustomScan:
+			d.listed |= flags & MARKS;
+			break;
+		case T_Result:
+			d.outer |= flags & MARKS;
+			break;
+		case T_Limit:
+			d.outer_wanted = BitnetRowsWanted((const Limit *) plan);
+			if (d.outer_wanted > 0 && (flags & STOPS_EARLY) == 0)
+				d.outer |= TAKES_ALL;
+			d.outer |= STOPS_EARLY;
+			break;
+		case T_Sort:
+		case T_Hash:
+			d.outer = READ_TO_END;
+			break;
+		case T_ModifyTable:
+			d.outer = WRITES |
+				(((const ModifyTable *) plan)->returningLists == NIL ? READ_TO_END : 0);
+			break;
+		case T_Agg:
+			if (((const Agg *) plan)->aggstrategy == AGG_PLAIN ||
+				((const Agg *) plan)->aggstrategy == AGG_HASHED)
+				d.outer = READ_TO_END | own_writes;
+			break;
+		case T_NestLoop:
+			if (((const Join *) plan)->inner_unique ||
+				((const Join *) plan)->jointype == JOIN_SEMI ||
+				((const Join *) plan)->jointype == JOIN_ANTI)
+				d.inner = STOPS_EARLY | writes;
+			break;
+		case T_MergeJoin:
+			d.outer = STOPS_EARLY | writes;
+			d.inner = STOPS_EARLY | MARKS | writes;
+			break;
+		case T_HashJoin:
+			/* without anything in the table it stops at the first row, unless it gives all rows of this side */
+			if (((const Join *) plan)->jointype != JOIN_LEFT &&
+				((const Join *) plan)->jointype != JOIN_FULL &&
+				((const Join *) plan)->jointype != JOIN_ANTI)
+				d.outer = STOPS_EARLY | writes;
+			break;
+		case T_Memoize:
+			d.outer = STOPS_EARLY | writes;
+			break;
+		case T_WindowAgg:
+			if (((const WindowAgg *) plan)->runCondition != NIL)
+				d.outer = STOPS_EARLY | writes;
+			break;
+		default:
+			break;
+	}
+
+	/* what the inner side does is done between rows of the outer one */
+	if (innerPlan(plan) != NULL && calls(BitnetRerunEffects(innerPlan(plan), subplans)))
+		d.outer |= WRITES;
+	if (IsA(plan, MergeJoin) && calls(BitnetRerunEffects(outerPlan(plan), subplans)))
+		d.inner |= WRITES;
+	return d;
+}
+
 static Plan *rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite);
 
 static void
@@ -605,95 +711,24 @@ rewrite_list(List *plans, int flags, Rewrite *rewrite)
 static Plan *
 rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
-	int			outer_flags;
-	int			inner_flags;
-	int			writes;
-	int			own_writes;
-	int64		outer_wanted = 0;
+	Demand		demand;
 
 	if (plan == NULL)
 		return NULL;
 	check_stack_depth();
 
-	/* a volatile function may write, too */
-	own_writes = calls(BitnetNodeEffects(plan, rewrite->subplans)) ? WRITES : 0;
-	writes = (flags & WRITES) | own_writes;
-	outer_flags = inner_flags = (flags & ~(MARKS | TAKES_ALL)) | writes;
-
-	switch (nodeTag(plan))
-	{
-		case T_Append:
-			rewrite_list(((Append *) plan)->appendplans, flags & ~TAKES_ALL, rewrite);
-			break;
-		case T_MergeAppend:
-			rewrite_list(((MergeAppend *) plan)->mergeplans, flags & ~TAKES_ALL, rewrite);
-			break;
-		case T_SubqueryScan:
-			{
-				SubqueryScan *subquery = (SubqueryScan *) plan;
-
-				subquery->subplan = rewrite_plan(subquery->subplan, outer_flags, 0, rewrite);
-				break;
-			}
-		case T_CustomScan:
-			rewrite_list(((CustomScan *) plan)->custom_plans, (flags & ~TAKES_ALL) | writes, rewrite);
-			break;
-		case T_Result:
-			outer_flags |= flags & MARKS;
-			break;
-		case T_Limit:
-			outer_wanted = BitnetRowsWanted((Limit *) plan);
-			if (outer_wanted > 0 && (flags & STOPS_EARLY) == 0)
-				outer_flags |= TAKES_ALL;
-			outer_flags |= STOPS_EARLY;
-			break;
-		case T_Sort:
-		case T_Hash:
-			outer_flags = READ_TO_END;
-			break;
-		case T_ModifyTable:
-			outer_flags = WRITES | (((ModifyTable *) plan)->returningLists == NIL ? READ_TO_END : 0);
-			break;
-		case T_Agg:
-			if (((Agg *) plan)->aggstrategy == AGG_PLAIN ||
-				((Agg *) plan)->aggstrategy == AGG_HASHED)
-				outer_flags = READ_TO_END | own_writes;
-			break;
-		case T_NestLoop:
-			if (((Join *) plan)->inner_unique || ((Join *) plan)->jointype == JOIN_SEMI ||
-				((Join *) plan)->jointype == JOIN_ANTI)
-				inner_flags = STOPS_EARLY | writes;
-			break;
-		case T_MergeJoin:
-			outer_flags = STOPS_EARLY | writes;
-			inner_flags = STOPS_EARLY | MARKS | writes;
-			break;
-		case T_HashJoin:
-			/* without anything in the table it stops at the first row, unless it gives all rows of this side */
-			if (((Join *) plan)->jointype != JOIN_LEFT && ((Join *) plan)->jointype != JOIN_FULL &&
-				((Join *) plan)->jointype != JOIN_ANTI)
-				outer_flags = STOPS_EARLY | writes;
-			break;
-		case T_Memoize:
-			outer_flags = STOPS_EARLY | writes;
-			break;
-		case T_WindowAgg:
-			if (((WindowAgg *) plan)->runCondition != NIL)
-				outer_flags = STOPS_EARLY | writes;
-			break;
-		default:
-			break;
-	}
-	if (innerPlan(plan) != NULL)
-	{
-		/* what the inner side does is done between rows of the outer one */
-		if (calls(BitnetRerunEffects(innerPlan(plan), rewrite->subplans)))
-			outer_flags |= WRITES;
-		if (IsA(plan, MergeJoin) && calls(BitnetRerunEffects(outerPlan(plan), rewrite->subplans)))
-			inner_flags |= WRITES;
-	}
-	outerPlan(plan) = rewrite_plan(outerPlan(plan), outer_flags, outer_wanted, rewrite);
-	innerPlan(plan) = rewrite_plan(innerPlan(plan), inner_flags, 0, rewrite);
+	demand = demand_of(plan, flags, rewrite->subplans);
+	if (IsA(plan, Append))
+		rewrite_list(((Append *) plan)->appendplans, demand.listed, rewrite);
+	else if (IsA(plan, MergeAppend))
+		rewrite_list(((MergeAppend *) plan)->mergeplans, demand.listed, rewrite);
+	else if (IsA(plan, CustomScan))
+		rewrite_list(((CustomScan *) plan)->custom_plans, demand.listed, rewrite);
+	else if (IsA(plan, SubqueryScan))
+		((SubqueryScan *) plan)->subplan = rewrite_plan(((SubqueryScan *) plan)->subplan,
+														demand.outer, 0, rewrite);
+	outerPlan(plan) = rewrite_plan(outerPlan(plan), demand.outer, demand.outer_wanted, rewrite);
+	innerPlan(plan) = rewrite_plan(innerPlan(plan), demand.inner, 0, rewrite);
 	return add_batch_scan(plan, flags, wanted, rewrite);
 }
 

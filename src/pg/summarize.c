@@ -334,80 +334,107 @@ condense(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
 	return result;
 }
 
-/*
- * Each round has the parts of all texts that are still too long, and all of
- * those that are not for the last time.
- */
+/* A text on its way to its summary */
+typedef struct Summarized
+{
+	BitnetText	text;			/* what is left of it, in the end the summary */
+	int			n_parts;		/* of it in this round; 0: it is summarised as a whole */
+	bool		done;
+} Summarized;
+
+/* The parts of all texts that are still too long, and all of those that are not. */
+static void
+add_texts(Round *round, Summarized *texts, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		Summarized *t = &texts[i];
+
+		t->n_parts = 0;
+		if (t->done)
+			continue;
+		if (BitnetTruncate(round->run->model->model.vocab, t->text, round->budget.text) <
+			t->text.length)
+			t->n_parts = add_parts(round, t->text);
+		else
+		{
+			add_part(round, t->text);
+			round->run->n_texts++;
+		}
+	}
+}
+
+/* What the round made of them; returns how many are done with it. */
+static int
+take_summaries(Round *round, Summarized *texts, int n)
+{
+	int			next = 0;
+	int			n_done = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		Summarized *t = &texts[i];
+
+		if (t->done)
+			continue;
+		if (t->n_parts > 0)
+		{
+			t->text = BitnetTrim(join_parts(round, next, t->n_parts));
+			next += t->n_parts;
+			t->done = t->text.length == 0;
+		}
+		else
+		{
+			BitnetText	summary = summary_of(round->run, round->args, next++);
+
+			t->text.length = summary.length;
+			t->text.data = memcpy(palloc(summary.length + 1), summary.data, summary.length);
+			t->done = true;
+		}
+		n_done += t->done;
+	}
+	return n_done;
+}
+
+/* In rounds: each shortens what is too long, and summarises the rest. */
 BitnetText *
 BitnetSummarize(const BitnetModel *model, const BitnetArgs *args,
 				const BitnetText *inputs, int n)
 {
-	BitnetText *texts = palloc(sizeof(BitnetText) * Max(n, 1));
-	int		   *n_parts = palloc(sizeof(int) * Max(n, 1));
-	bool	   *done = palloc0(sizeof(bool) * Max(n, 1));
+	Summarized *texts = palloc0(sizeof(Summarized) * Max(n, 1));
+	BitnetText *summaries = palloc(sizeof(BitnetText) * Max(n, 1));
 	int			n_texts;
 	int			n_left = 0;
 	int			i;
 
 	for (i = 0; i < n; i++)
 	{
-		texts[i] = BitnetTrim(inputs[i]);
-		done[i] = texts[i].length == 0;
-		n_left += !done[i];
+		texts[i].text = BitnetTrim(inputs[i]);
+		texts[i].done = texts[i].text.length == 0;
+		n_left += !texts[i].done;
 	}
 	n_texts = n_left;
 
 	while (n_left > 0)
 	{
 		Round		round;
-		int			next = 0;
 
 		begin_round(&round, model, args, "bitnet_summarize");
 		round.run->n_texts_all = n_texts;
 		round.run->n_texts_before = n_texts - n_left;
 		round.run->n_texts = 0;
-		for (i = 0; i < n; i++)
-		{
-			n_parts[i] = 0;
-			if (done[i])
-				continue;
-			if (BitnetTruncate(model->model.vocab, texts[i], round.budget.text) <
-				texts[i].length)
-				n_parts[i] = add_parts(&round, texts[i]);
-			else
-			{
-				add_part(&round, texts[i]);
-				round.run->n_texts++;
-			}
-		}
+		add_texts(&round, texts, n);
 		BitnetRunRequests(round.run);
-
 		MemoryContextSwitchTo(round.run->caller);
-		for (i = 0; i < n; i++)
-		{
-			BitnetText	summary;
-
-			if (done[i])
-				continue;
-			if (n_parts[i] > 0)
-			{
-				texts[i] = BitnetTrim(join_parts(&round, next, n_parts[i]));
-				next += n_parts[i];
-				done[i] = texts[i].length == 0;
-			}
-			else
-			{
-				summary = summary_of(round.run, args, next++);
-				texts[i].length = summary.length;
-				texts[i].data = memcpy(palloc(summary.length + 1), summary.data,
-									   summary.length);
-				done[i] = true;
-			}
-			n_left -= done[i];
-		}
+		n_left -= take_summaries(&round, texts, n);
 		BitnetEndRun(round.run);
 	}
-	return texts;
+	for (i = 0; i < n; i++)
+		summaries[i] = texts[i].text;
+	return summaries;
 }
 
 void

@@ -241,6 +241,47 @@ same_text(Datum a, bool a_null, Datum b, bool b_null)
 	return DatumGetBool(DirectFunctionCall2(byteaeq, a, b));
 }
 
+static void
+check_columns(Relation rel, Form_pg_attribute source, Form_pg_attribute target,
+			  BitnetFamily family)
+{
+	if (source->attgenerated || target->attgenerated)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
+				 errmsg("column \"%s\" of relation \"%s\" is generated",
+						NameStr(source->attgenerated ? source->attname : target->attname),
+						RelationGetRelationName(rel)),
+				 errdetail("Generated columns are computed after the trigger.")));
+	if (!is_text_type(source->atttypid))
+		bad_column_type(rel, source, _("text"));
+	if (family != BITNET_TRIGGER_EMBED && !is_text_type(target->atttypid) &&
+		!type_is_enum(getBaseType(target->atttypid)))
+		bad_column_type(rel, target, _("text or an enum"));
+}
+
+/*
+ * The row that is to be written, and its value of a column.  False if it is
+ * that of an UPDATE which leaves the value as it was.
+ */
+static bool
+new_value(const TriggerData *trigdata, int column, HeapTuple *row, Datum *value, bool *isnull)
+{
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	Datum		before;
+	bool		before_null;
+
+	if (!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+	{
+		*row = trigdata->tg_trigtuple;
+		*value = heap_getattr(*row, column, desc, isnull);
+		return true;
+	}
+	*row = trigdata->tg_newtuple;
+	*value = heap_getattr(*row, column, desc, isnull);
+	before = heap_getattr(trigdata->tg_trigtuple, column, desc, &before_null);
+	return !same_text(before, before_null, *value, *isnull);
+}
+
 Datum
 bitnet_trigger(PG_FUNCTION_ARGS)
 {
@@ -270,18 +311,7 @@ bitnet_trigger(PG_FUNCTION_ARGS)
 	source_number = find_column(rel, names[2]);
 	target = TupleDescAttr(desc, target_number - 1);
 	source = TupleDescAttr(desc, source_number - 1);
-	if (source->attgenerated || target->attgenerated)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
-				 errmsg("column \"%s\" of relation \"%s\" is generated",
-						NameStr(source->attgenerated ? source->attname : target->attname),
-						RelationGetRelationName(rel)),
-				 errdetail("Generated columns are computed after the trigger.")));
-	if (!is_text_type(source->atttypid))
-		bad_column_type(rel, source, _("text"));
-	if (family != BITNET_TRIGGER_EMBED && !is_text_type(target->atttypid) &&
-		!type_is_enum(getBaseType(target->atttypid)))
-		bad_column_type(rel, target, _("text or an enum"));
+	check_columns(rel, source, target, family);
 
 	BitnetInitArgs(&args);
 	if (trigdata->tg_trigger->tgnargs == 4)
@@ -291,22 +321,8 @@ bitnet_trigger(PG_FUNCTION_ARGS)
 	if (family == BITNET_TRIGGER_CLASSIFY)
 		BitnetCheckLabels(&args);
 
-	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
-	{
-		Datum		before;
-		bool		before_null;
-
-		row = trigdata->tg_newtuple;
-		before = heap_getattr(trigdata->tg_trigtuple, source_number, desc, &before_null);
-		value = heap_getattr(row, source_number, desc, &isnull);
-		if (same_text(before, before_null, value, isnull))
-			return PointerGetDatum(row);
-	}
-	else
-	{
-		row = trigdata->tg_trigtuple;
-		value = heap_getattr(row, source_number, desc, &isnull);
-	}
+	if (!new_value(trigdata, source_number, &row, &value, &isnull))
+		return PointerGetDatum(row);
 
 	/* As a cast to text does it */
 	if (!isnull && getBaseType(source->atttypid) == BPCHAROID)
