@@ -162,6 +162,67 @@ reference_scores(trainer *tr, dataset *ds)
 	return reference;
 }
 
+/* What a stage reads; texts only where embeddings are trained, reference only of preferences. */
+typedef struct stage_data
+{
+	dataset		records;
+	dataset		valid;
+	dataset		texts;
+	dataset		valid_texts;
+	real	   *reference;
+} stage_data;
+
+static void
+open_records(const trainer *tr, dataset *ds, const char *file, int group, uint64_t seed)
+{
+	char		path[4096];
+
+	run_path(path, sizeof(path), tr->data_dir, file);
+	dataset_open(ds, path, group, tr->model.config.vocab, seed);
+}
+
+static void
+open_data(trainer *tr, const stage *s, stage_data *d)
+{
+	uint64_t	seed = tr->seed + tr->at.stage;
+
+	*d = (stage_data) {0};
+	open_records(tr, &d->records, s->file, s->group, seed);
+	open_records(tr, &d->valid, s->valid_file, 1, 0);
+	printf("%-8s %d records, %.2fM tokens; training on %.2fM tokens (%.1f times)\n", s->name,
+		   d->records.n * d->records.group, d->records.tokens / 1e6, s->tokens / 1e6, s->tokens / d->records.tokens);
+	if (s->embed_every > 0)
+	{
+		open_records(tr, &d->texts, "embed.bin", 2, seed);
+		open_records(tr, &d->valid_texts, "valid_embed.bin", 2, 0);
+	}
+	if (s->group == 2)
+		d->reference = reference_scores(tr, &d->records);
+}
+
+/* One step on records, before it one on texts where it is time for that; returns the norm of the gradient. */
+static double
+step_of_stage(trainer *tr, const stage *s, stage_data *d, step_rates rates, pass_result *r, window *shown)
+{
+	double		norm;
+
+	if (s->embed_every > 0 && tr->at.stage_steps % s->embed_every == s->embed_every - 1)
+	{
+		next_batches(tr, &d->texts, &tr->at.embed_cursor, s->rows, false);
+		train_embeddings(tr, rates, r);
+		tr->at.stage_tokens += r->rows;
+		tr->at.total_tokens += r->rows;
+		shown->rows += r->rows;
+	}
+	next_batches(tr, &d->records, &tr->at.cursor, s->rows, false);
+	norm = train_step(tr, s, rates, d->reference, r);
+	tr->at.stage_steps++;
+	tr->at.stage_tokens += r->rows;
+	tr->at.total_tokens += r->rows;
+	window_add(shown, r, norm);
+	return norm;
+}
+
 /* Returns false if it was stopped. */
 static bool
 run_stage(trainer *tr)
@@ -171,59 +232,25 @@ run_stage(trainer *tr)
 	double		saved = clock_seconds();
 	window		shown = {.since = saved};
 	window		logged = {0};
-	real	   *reference = NULL;
-	char		path[4096];
-	dataset		ds;
-	dataset		valid;
-	dataset		texts;
-	dataset		valid_texts;
+	stage_data	d;
 
-	run_path(path, sizeof(path), tr->data_dir, s->file);
-	dataset_open(&ds, path, s->group, tr->model.config.vocab, tr->seed + tr->at.stage);
-	run_path(path, sizeof(path), tr->data_dir, s->valid_file);
-	dataset_open(&valid, path, 1, tr->model.config.vocab, 0);
-	printf("%-8s %d records, %.2fM tokens; training on %.2fM tokens (%.1f times)\n", s->name, ds.n * ds.group,
-		   ds.tokens / 1e6, s->tokens / 1e6, s->tokens / ds.tokens);
-	if (s->embed_every > 0)
-	{
-		run_path(path, sizeof(path), tr->data_dir, "embed.bin");
-		dataset_open(&texts, path, 2, tr->model.config.vocab, tr->seed + tr->at.stage);
-		run_path(path, sizeof(path), tr->data_dir, "valid_embed.bin");
-		dataset_open(&valid_texts, path, 2, tr->model.config.vocab, 0);
-	}
-	if (s->group == 2)
-		reference = reference_scores(tr, &ds);
+	open_data(tr, s, &d);
 	if (tr->at.stage_steps == 0)
-		validate(tr, s, &valid);
+		validate(tr, s, &d.valid);
 
 	while (tr->at.stage_tokens < s->tokens)
 	{
 		step_rates	rates = schedule(tr->at.stage_tokens / s->tokens, WARMUP_TOKENS / s->tokens, s->peak, s->decay);
 		pass_result r;
-		double		norm;
-		double		now;
+		double		norm = step_of_stage(tr, s, &d, rates, &r, &shown);
+		double		now = clock_seconds();
 
-		if (s->embed_every > 0 && tr->at.stage_steps % s->embed_every == s->embed_every - 1)
-		{
-			next_batches(tr, &texts, &tr->at.embed_cursor, s->rows, false);
-			train_embeddings(tr, rates, &r);
-			tr->at.stage_tokens += r.rows;
-			tr->at.total_tokens += r.rows;
-			shown.rows += r.rows;
-		}
-		next_batches(tr, &ds, &tr->at.cursor, s->rows, false);
-		norm = train_step(tr, s, rates, reference, &r);
-		now = clock_seconds();
-		tr->at.stage_steps++;
-		tr->at.stage_tokens += r.rows;
-		tr->at.total_tokens += r.rows;
 		tr->at.seconds = now - begin;
-		window_add(&shown, &r, norm);
 		window_add(&logged, &r, norm);
 		if (logged.steps == LOG_STEPS)
 		{
 			log_line(tr, "train", rates.rate, logged.loss / LOG_STEPS, logged.accuracy / LOG_STEPS,
-					 reference ? r.margin : logged.norm / LOG_STEPS);
+					 d.reference ? r.margin : logged.norm / LOG_STEPS);
 			logged = (window) {0};
 		}
 		if (now - shown.since >= SHOW_SECONDS)
@@ -233,9 +260,9 @@ run_stage(trainer *tr)
 		}
 		if (tr->at.stage_steps % VALID_STEPS == 0)
 		{
-			validate(tr, s, &valid);
+			validate(tr, s, &d.valid);
 			if (s->embed_every > 0)
-				validate_embeddings(tr, s, &valid_texts);
+				validate_embeddings(tr, s, &d.valid_texts);
 		}
 		if (now - saved >= SAVE_SECONDS)
 		{
@@ -249,8 +276,8 @@ run_stage(trainer *tr)
 			return false;
 		}
 	}
-	validate(tr, s, &valid);
-	free(reference);
+	validate(tr, s, &d.valid);
+	free(d.reference);
 	return true;
 }
 
