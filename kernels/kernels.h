@@ -212,8 +212,11 @@ typedef struct bn_kernels
 	void		(*quant_loss) (float sums[2], const float *x, const int8_t *q, float scale,
 							  int n);
 
-	/* y[i] = (x[i] * (1 / sqrt(sum(x^2) / n + eps))) * w[i]; y may be x */
-	void		(*rms_norm) (float *y, const float *x, const float *w, int n, float eps);
+	/*
+	 * y[i] = (x[i] * (1 / sqrt(sum(x^2) / n + eps))) * w[i]; y may be x.  Returns
+	 * sum(x^2), which is not finite if an x[i] is not.
+	 */
+	float		(*rms_norm) (float *y, const float *x, const float *w, int n, float eps);
 
 	/* y[i] = (r * r) * up[i] with r = max(gate[i], 0); y may be gate */
 	void		(*relu2_gate) (float *y, const float *gate, const float *up, int n);

@@ -108,11 +108,12 @@ quant_loss(float sums[2], const float *x, const int8_t *q, float scale, int n)
 	sums[1] = v_sum(losses);
 }
 
-static void
+static float
 rms_norm(float *y, const float *x, const float *w, int n, float eps)
 {
 	int			n_whole = whole(n);
 	v16			sum = v_set1(0.0f);
+	float		squares;
 	v16			scale;
 	int			i;
 
@@ -128,12 +129,14 @@ rms_norm(float *y, const float *x, const float *w, int n, float eps)
 
 		sum = v_first(n - i, v_fma(v, v, sum), sum);
 	}
-	scale = v_set1(1.0f / sqrtf(v_sum(sum) / (float) n + eps));
+	squares = v_sum(sum);
+	scale = v_set1(1.0f / sqrtf(squares / (float) n + eps));
 	for (i = 0; i < n_whole; i += LANES)
 		v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(w + i)));
 	if (i < n)
 		v_store_n(y + i, v_mul(v_mul(v_load_n(x + i, n - i), scale), v_load_n(w + i, n - i)),
 				  n - i);
+	return squares;
 }
 
 static INLINE v16

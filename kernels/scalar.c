@@ -320,17 +320,20 @@ quant_loss(float sums[2], const float *x, const int8_t *q, float scale, int n)
 	sums[1] = sum_lanes(losses);
 }
 
-static void
+static float
 rms_norm(float *y, const float *x, const float *w, int n, float eps)
 {
 	float		lane[LANES] = {0};
+	float		squares;
 	float		scale;
 
 	for (int i = 0; i < n; i++)
 		lane[i % LANES] = fmaf(x[i], x[i], lane[i % LANES]);
-	scale = 1.0f / sqrtf(sum_lanes(lane) / (float) n + eps);
+	squares = sum_lanes(lane);
+	scale = 1.0f / sqrtf(squares / (float) n + eps);
 	for (int i = 0; i < n; i++)
 		y[i] = (x[i] * scale) * w[i];
+	return squares;
 }
 
 static void

@@ -94,7 +94,8 @@ is_interactive(const bn_run *run)
 typedef struct step_plan
 {
 	int32_t		n_entries;		/* so far */
-	int32_t		n_rows;			/* of logits */
+	int32_t		n_rows;			/* of logits, so far */
+	int32_t		max_rows;
 	int32_t		max_draft;		/* tokens of a sequence that may be tried */
 	const bn_run *only;			/* the run that the step is for; NULL: all */
 } step_plan;
@@ -165,7 +166,7 @@ add_entries(bn_schedule *s, step_plan *plan, bn_slot *sl, int32_t most)
 		bool		logits = decodes || wants_logits(r, position);
 		int32_t		n = plan->n_entries;
 
-		if (n >= most || (logits && plan->n_rows == s->n_logit_rows))
+		if (n >= most || (logits && plan->n_rows >= plan->max_rows))
 			return false;
 		s->entries[n] = (bn_step_entry) {
 			.sequence = &sl->sequence,
@@ -186,16 +187,23 @@ add_entries(bn_schedule *s, step_plan *plan, bn_slot *sl, int32_t most)
 	return true;
 }
 
+static bool
+is_of_kind(const bn_run *run, bn_run_kind kind)
+{
+	return kind == BN_ALL_RUNS || is_interactive(run) == (kind == BN_INTERACTIVE_RUNS);
+}
+
 /*
- * Adds the sequences of one kind, up to "each" entries of a sequence and "most"
- * in all.  Looks at them from first_slot or first_prompt on; the step after one
- * that had no room for all begins with those that were left out.
+ * Adds the sequences in this state of the runs of one kind, up to "each" entries
+ * of a sequence and "most" in all.  Looks at them from first_slot or first_prompt
+ * on; the step after one that had no room for all begins with those that were
+ * left out.
  */
 static void
-add_sequences(bn_schedule *s, step_plan *plan, bn_request_state state, bool interactive,
-			  bool all, int32_t each, int32_t most)
+add_sequences(bn_schedule *s, step_plan *plan, bn_run_kind kind, bn_request_state state,
+			  int32_t each, int32_t most)
 {
-	int32_t    *first = state == BN_DECODE ? &s->first_slot : &s->first_prompt;
+	int32_t    *first = state == BN_DECODE ? &s->first_slot[kind] : &s->first_prompt[kind];
 	int32_t		start = *first;
 	int32_t		k;
 
@@ -205,8 +213,7 @@ add_sequences(bn_schedule *s, step_plan *plan, bn_request_state state, bool inte
 		int32_t		end = most - plan->n_entries > each ? plan->n_entries + each : most;
 
 		if (!sl->run || (plan->only && sl->run != plan->only) ||
-			sl->run->requests[sl->request].state != state ||
-			(!all && is_interactive(sl->run) != interactive))
+			sl->run->requests[sl->request].state != state || !is_of_kind(sl->run, kind))
 			continue;
 		if (!add_entries(s, plan, sl, end) && (plan->n_entries < end || end == most))
 		{
@@ -248,42 +255,56 @@ look_around(const bn_schedule *s, const bn_run *only)
 	return p;
 }
 
+/* So much of n that "kept" of it are left for somebody else, where there are more. */
+static int32_t
+all_but(int32_t n, int32_t kept)
+{
+	return n > kept ? n - kept : n;
+}
+
+/* What somebody waits for: answers, then prompts, for which a few rows of logits are left. */
+static void
+add_interactive(bn_schedule *s, step_plan *plan, int32_t max_rows, int32_t each_prompt, int32_t most)
+{
+	plan->max_rows = all_but(max_rows, MORE_THAN_ANSWERS);
+	add_sequences(s, plan, BN_INTERACTIVE_RUNS, BN_DECODE, most, most);
+	plan->max_rows = max_rows;
+	add_sequences(s, plan, BN_INTERACTIVE_RUNS, BN_PREFILL, each_prompt, most);
+}
+
 /* Answers that somebody waits for, and their prompts, come first in a short step; the others get the rest. */
 static void
 compose_short(bn_schedule *s, step_plan *plan, const participants *p)
 {
 	int32_t		answers = p->n_answers + MORE_THAN_ANSWERS;
-	int32_t		most = s->max_entries;
+	int32_t		most;
 
 	if (!p->others)
 	{
-		add_sequences(s, plan, BN_DECODE, true, false, most, most);
-		add_sequences(s, plan, BN_PREFILL, true, false, PROMPT_TOKENS, most);
+		add_interactive(s, plan, s->n_logit_rows, PROMPT_TOKENS, s->max_entries);
 		return;
 	}
 
-	if (most > OTHERS_TOKENS)
-		most -= OTHERS_TOKENS;
 	if (answers < SHORT_STEP_TOKENS)
 		answers = SHORT_STEP_TOKENS;
-	if (answers > most)
-		answers = most;
-	add_sequences(s, plan, BN_DECODE, true, false, answers, answers);
-	add_sequences(s, plan, BN_PREFILL, true, false, answers, answers);
+	if (answers > all_but(s->max_entries, OTHERS_TOKENS))
+		answers = all_but(s->max_entries, OTHERS_TOKENS);
+	add_interactive(s, plan, all_but(s->n_logit_rows, OTHERS_TOKENS), answers, answers);
 
 	most = plan->n_entries + OTHERS_TOKENS;
 	if (most < SHORT_STEP_TOKENS)
 		most = SHORT_STEP_TOKENS;
 	if (most > s->max_entries)
 		most = s->max_entries;
-	add_sequences(s, plan, BN_DECODE, false, false, most, most);
-	add_sequences(s, plan, BN_PREFILL, false, false, most, most);
+	plan->max_rows = s->n_logit_rows;
+	add_sequences(s, plan, BN_OTHER_RUNS, BN_DECODE, most, most);
+	add_sequences(s, plan, BN_OTHER_RUNS, BN_PREFILL, most, most);
 }
 
 int32_t
 bn_compose_step(bn_schedule *s, const bn_run *only)
 {
-	step_plan	plan = {.only = only};
+	step_plan	plan = {.only = only,.max_rows = s->n_logit_rows};
 	participants p = look_around(s, only);
 
 	/* a step that looks for a failure tries nothing that is not asked for */
@@ -293,8 +314,8 @@ bn_compose_step(bn_schedule *s, const bn_run *only)
 		compose_short(s, &plan, &p);
 	else
 	{
-		add_sequences(s, &plan, BN_DECODE, false, true, s->max_entries, s->max_entries);
-		add_sequences(s, &plan, BN_PREFILL, false, true, s->max_entries, s->max_entries);
+		add_sequences(s, &plan, BN_ALL_RUNS, BN_DECODE, s->max_entries, s->max_entries);
+		add_sequences(s, &plan, BN_ALL_RUNS, BN_PREFILL, s->max_entries, s->max_entries);
 	}
 	return plan.n_entries;
 }

@@ -95,6 +95,7 @@ struct bn_engine
 	int			n_blocks;
 	const bn_hooks *hooks;
 	atomic_bool stop;
+	atomic_bool overflow;		/* a value inside the step was not finite */
 	int			layer;
 	bn_profile *profile;		/* or NULL */
 };

@@ -16,10 +16,11 @@
  * What a page holds follows from the tokens of its positions and of all before
  * them.  So the pages form a tree, a page's parent being the one before it,
  * and a sequence is a path from the root.  A new sequence takes over the full
- * pages of the longest path that its prompt begins with, and a copy of what is
- * of use of the page after them.  Pages are counted; those that no sequence
- * uses any more are kept until their memory is needed, the least recently used
- * ones being given up first.
+ * pages of a path that its prompt begins with, and a copy of what is of use of
+ * the page after them.  Of pages with the same tokens, which may be there twice
+ * for a while, the first is followed, whatever comes behind it.  Pages are
+ * counted; those that no sequence uses any more are kept until their memory is
+ * needed, the least recently used ones being given up first.
  *
  * A page with more than one owner is full and never written.  A page is used
  * no less recently than those below it, so that what is given up is always a
@@ -72,7 +73,7 @@ typedef struct bn_kv_match
 {
 	int32_t		n_ready;		/* tokens whose keys and values are stored */
 	int32_t		n_promised;		/* the same when the sequences that are being computed have
-								 * come to the end of their prompts; at least n_ready */
+								 * come to the end of their prompts */
 } bn_kv_match;
 
 extern bn_kv_match bn_kv_find(const bn_kv *kv, const int32_t *tokens, int32_t n_tokens);

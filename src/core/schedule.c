@@ -175,6 +175,7 @@ bn_schedule_init(bn_schedule **schedule, void *memory, size_t size, const bn_mod
 				 const bn_kernels *kernels, const bn_schedule_limits *limits, bn_error *err)
 {
 	bn_schedule *s = memory;
+	fenv_t		environment;
 	size_t		needed;
 
 	BN_TRY(bn_schedule_size(model, limits, &needed, err));
@@ -186,8 +187,11 @@ bn_schedule_init(bn_schedule **schedule, void *memory, size_t size, const bn_mod
 	lay_out(s, memory, model, limits);
 	s->model = model;
 	s->pool = bn_pool_init(s->pool, limits->n_threads);
+	fegetenv(&environment);
+	fesetenv(FE_DFL_ENV);		/* as in a step */
 	s->engine = bn_engine_init(s->engine, model, s->kv, kernels, s->pool,
 							   s->max_entries, s->max_positions);
+	fesetenv(&environment);
 	*schedule = s;
 	return BN_OK;
 }
@@ -348,7 +352,7 @@ bn_schedule_stop(bn_schedule *s, bn_run *run, int request)
 {
 	const bn_request *r = &run->requests[request];
 
-	if (r->state == BN_DECODE)
+	if (r->state == BN_DECODE && r->slot >= 0)
 		finish(s, &s->slots[r->slot], BN_FINISH_STOP);
 }
 

@@ -162,14 +162,14 @@ extern bool bn_schedule_idle(const bn_schedule *schedule);
 extern bool bn_run_done(const bn_run *run);
 
 /*
- * One step for all runs.  Threads exist only inside.  After BN_ERR_CANCELED,
- * the only error, everything is as before.  What fails because of one run's
- * requests ends that run with its status, and no other.
+ * One step for all runs.  Threads exist only inside.  What fails because of one
+ * run's requests ends that run with its status, and no other.  After
+ * BN_ERR_CANCELED, the only error, the requests go on from where they are.
  */
 extern bn_status bn_schedule_step(bn_schedule *schedule, const bn_hooks *hooks,
 								  bn_error *err);
 
-/* Ends a request whose output so far is enough (a stop string, say). */
+/* Ends a request whose output so far is enough (a stop string, say), if it is still at work. */
 extern void bn_schedule_stop(bn_schedule *schedule, bn_run *run, int request);
 
 /* Of all steps so far. */

@@ -31,6 +31,12 @@ typedef struct bn_slot
 	int32_t		n_drafted;		/* tokens that it tries in that step */
 } bn_slot;
 
+/* Runs that a part of a step is made of; each part goes on where the last one of its kind stopped. */
+typedef enum bn_run_kind
+{
+	BN_ALL_RUNS, BN_INTERACTIVE_RUNS, BN_OTHER_RUNS, BN_N_RUN_KINDS
+} bn_run_kind;
+
 struct bn_schedule
 {
 	const bn_model *model;
@@ -39,8 +45,8 @@ struct bn_schedule
 	bn_pool    *pool;
 	bn_run	   *first_run;		/* in the order in which they came */
 	int64_t		last_ticket;
-	int32_t		first_slot;		/* where the next step begins to look for answers */
-	int32_t		first_prompt;	/* and for prompts */
+	int32_t		first_slot[BN_N_RUN_KINDS]; /* where the next step begins to look for answers */
+	int32_t		first_prompt[BN_N_RUN_KINDS];	/* and for prompts */
 	int32_t		n_slots;
 	int32_t		max_run_sequences;
 	int32_t		max_entries;

@@ -22,6 +22,7 @@
  */
 #include "engine.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "fmath.h"
@@ -245,8 +246,9 @@ norm_and_quantize(void *arg, int begin, int end, int thread)
 			kernels->add(x, job->residual + at, dim);
 		if (job->up)
 			kernels->relu2_gate(x, x, job->up + at, dim);
-		kernels->rms_norm(normed, x, bn_tensor_data(e->model, job->weight), dim,
-						  e->model->config->rms_eps);
+		if (!isfinite(kernels->rms_norm(normed, x, bn_tensor_data(e->model, job->weight), dim,
+										e->model->config->rms_eps)))
+			atomic_store_explicit(&e->overflow, true, memory_order_relaxed);
 		kernels->quantize(e->quantized + (size_t) t * bn_quant_stride((size_t) dim),
 						  &e->quant[t], normed, dim, BN_INT8_MAX);
 	}
@@ -423,6 +425,7 @@ bn_step(bn_engine *e, const bn_step_entry *entries, int n_entries,
 	e->n_entries = n_entries;
 	e->hooks = hooks;
 	atomic_init(&e->stop, false);
+	atomic_init(&e->overflow, false);
 
 	bn_attention_plan(e);
 
@@ -435,6 +438,8 @@ bn_step(bn_engine *e, const bn_step_entry *entries, int n_entries,
 
 	if (status == BN_OK && atomic_load(&e->stop))
 		status = bn_fail(err, BN_ERR_CANCELED, BN_NO_OFFSET, "the step was canceled");
+	if (status == BN_OK && atomic_load(&e->overflow))
+		status = bn_fail(err, BN_ERR_NUMERIC, BN_NO_OFFSET, "a value inside the model is not finite");
 	if (status != BN_OK)
 		return status;
 	for (t = 0; t < n_entries; t++)

@@ -75,7 +75,7 @@ extern void bn_engine_set_profile(bn_engine *engine, bn_profile *profile);
  * sequences, fills logits (or best, of at most vocab_size candidates, the same
  * as from all logits) and hidden.  Asks should_stop many times per layer.
  * After an error the sequences are as before.  Errors: BN_ERR_CANCELED,
- * BN_ERR_NUMERIC (logits or hidden values not finite), BN_ERR_INVALID (a token
+ * BN_ERR_NUMERIC (a value that is not finite), BN_ERR_INVALID (a token
  * outside the vocabulary, or a position that is not the sequence's next).
  */
 extern bn_status bn_step(bn_engine *engine, const bn_step_entry *entries, int n_entries,

@@ -356,7 +356,7 @@ run_step(void)
 	dlist_foreach_modify(iter, &worker.works)
 		BitnetServeStops(&dlist_container(Work, node, iter.cur)->job, worker.schedule);
 	if (bn_schedule_step(worker.schedule, &engine_hooks, &err) != BN_OK)
-		return;					/* everything is as before */
+		return;					/* it is to end */
 
 	dlist_init(&done);
 	BitnetCountSteps(worker.task.model, worker.schedule, &worker.counted);

@@ -362,6 +362,66 @@ test_fairness(const model_file *m)
 }
 
 /*
+ * Callers who ask again as soon as they have their answer, beside a job: none of
+ * them waits for long, and the job goes on.  n_tokens of each prompt and answer.
+ */
+static void
+test_crowd(const model_file *m, int n_callers, int32_t n_prompt, int32_t n_answer, int longest, const char *what)
+{
+	enum {CALLERS = 80, STEPS = 1000};
+	static caller callers[CALLERS];
+	static caller job;
+	int			since[CALLERS] = {0};
+	bn_error	err = {0};
+	int64_t		n_job = 0;
+	int			pause = 0;
+	int			longest_pause = 0;
+	int			longest_wait = 0;
+	rig			r;
+
+	open_rig(&r, m, 128, 64, 128, 4096);
+	make_job(&job, MAX_RUN_REQUESTS, 50, 150, 1);
+	bn_schedule_add(r.schedule, &job.run, &err);
+	for (int i = 0; i < 4; i++)	/* some of its prompts are done, some are not */
+		bn_schedule_step(r.schedule, NULL, &err);
+	for (int i = 0; i < n_callers; i++)
+	{
+		make_job(&callers[i], 1, n_prompt, n_answer + i % 7, 10 + 5 * i);
+		bn_schedule_add(r.schedule, &callers[i].run, &err);
+	}
+	for (int step = 1; step <= STEPS && !bn_run_done(&job.run); step++)
+	{
+		bn_schedule_step(r.schedule, NULL, &err);
+		pause = job.run.stats.output_tokens > n_job ? 0 : pause + 1;
+		n_job = job.run.stats.output_tokens;
+		if (pause > longest_pause)
+			longest_pause = pause;
+		for (int i = 0; i < n_callers; i++)
+		{
+			if (callers[i].requests[0].n_output == 0 && step - since[i] > longest_wait)
+				longest_wait = step - since[i];
+			if (!bn_run_done(&callers[i].run))
+				continue;
+			bn_schedule_remove(r.schedule, &callers[i].run);
+			free_job(&callers[i]);
+			make_job(&callers[i], 1, n_prompt, n_answer + i % 7, 10 + 5 * i + step * 31);
+			bn_schedule_add(r.schedule, &callers[i].run, &err);
+			since[i] = step;
+		}
+	}
+	ok(longest_wait <= longest, "%s: the first token comes after %d steps at most", what, longest_wait);
+	ok(longest_pause <= 10, "%s: the job pauses for %d steps at most", what, longest_pause);
+	for (int i = 0; i < n_callers; i++)
+	{
+		bn_schedule_remove(r.schedule, &callers[i].run);
+		free_job(&callers[i]);
+	}
+	bn_schedule_remove(r.schedule, &job.run);
+	free_job(&job);
+	close_rig(&r, what);
+}
+
+/*
  * Short prompts of several who wait for answers are read in one step; of a long
  * one there is a part in each, beside the answers' tokens.
  */
@@ -487,6 +547,28 @@ test_errors(const model_file *m)
 	free_job(&bad);
 }
 
+/* Values too large for the cache's half floats must not be lost in a layer. */
+static void
+test_overflow(const model_file *m)
+{
+	static caller c;
+	bn_tensor  *weights = (bn_tensor *) m->model.layers;	/* of our own memory */
+	float		scale = weights[BN_ATTN_V].scale;
+	bn_error	err = {0};
+	rig			r;
+
+	open_rig(&r, m, 16, 16, 64, 64);
+	make_job(&c, 1, 40, 10, 1);
+	weights[BN_ATTN_V].scale = 1e6f;
+	ok(bn_schedule_add(r.schedule, &c.run, &err) == BN_OK && step_until_idle(&r) > 0 &&
+	   c.run.status == BN_ERR_NUMERIC, "values that overflow in a layer are an error: %s", c.run.error.detail);
+	weights[BN_ATTN_V].scale = scale;
+	bn_schedule_stop(r.schedule, &c.run, 0);
+	bn_schedule_remove(r.schedule, &c.run);
+	close_rig(&r, "after an overflow");
+	free_job(&c);
+}
+
 /* A caller's stop ends one request, whose output stays. */
 static void
 test_stop(const model_file *m)
@@ -565,10 +647,14 @@ main(int argc, char **argv)
 	test_sharing(&m, n_alone);
 	test_beginnings(&m);
 	test_fairness(&m);
+	test_crowd(&m, 6, 100, 20, 400, "long prompts");
+	test_crowd(&m, 20, 8, 20, 200, "short prompts");
+	test_crowd(&m, 70, 4, 200, 200, "more callers than a step has logits for");
 	test_prompts(&m);
 	test_order(&m);
 	test_whole_cache(&m);
 	test_errors(&m);
+	test_overflow(&m);
 	test_stop(&m);
 	test_drafts(&m);
 	model_file_close(&m);
