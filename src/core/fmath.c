@@ -24,45 +24,65 @@ round_to_integer(double x)
 	return shifted - ROUND_MAGIC;
 }
 
-/* 2^n for normal results */
-static double
-power_of_two(int n)
-{
-	uint64_t	bits = (uint64_t) (n + 1023) << 52;
-	double		result;
+/* Below it results would be denormal; above, infinite. */
+#define EXP_LOWEST (-708.0)
+#define EXP_HIGHEST 709.78
 
-	memcpy(&result, &bits, sizeof(result));
-	return result;
+/* e^x within these bounds, some other number elsewhere; no branch, so that a loop over it can be vectorised */
+static inline double
+exp_within(double x)
+{
+	/* log(2) as a sum whose first part times any exponent is exact */
+	const double ln2_high = 6.93147180369123816490e-01;
+	const double ln2_low = 1.90821492927058770002e-10;
+
+	/* rounded to an integer n, which is in the lowest bits of the sum */
+	double		shifted = x * 1.44269504088896338700 + ROUND_MAGIC;
+	double		n = shifted - ROUND_MAGIC;
+	double		r = (x - n * ln2_high) - n * ln2_low;
+	double		sum = 1.0 / 6227020800;
+	double		power;
+	uint64_t	bits;
+
+	/* Taylor series by Horner; |r| <= 0.35, so r^14 / 14! is below 1e-17 */
+	sum = 1.0 / 479001600 + sum * r;
+	sum = 1.0 / 39916800 + sum * r;
+	sum = 1.0 / 3628800 + sum * r;
+	sum = 1.0 / 362880 + sum * r;
+	sum = 1.0 / 40320 + sum * r;
+	sum = 1.0 / 5040 + sum * r;
+	sum = 1.0 / 720 + sum * r;
+	sum = 1.0 / 120 + sum * r;
+	sum = 1.0 / 24 + sum * r;
+	sum = 1.0 / 6 + sum * r;
+	sum = 0.5 + sum * r;
+	sum = 1.0 + sum * r;
+	sum = 1.0 + sum * r;
+
+	/* times 2^n, as 2 * 2^(n - 1), since 2^n may be beyond the range */
+	memcpy(&bits, &shifted, sizeof(bits));
+	bits = (bits + 1022) << 52;
+	memcpy(&power, &bits, sizeof(power));
+	return (sum + sum) * power;
 }
 
 double
 bn_exp(double x)
 {
-	/* log(2) as a sum whose first part times any exponent is exact */
-	const double ln2_high = 6.93147180369123816490e-01;
-	const double ln2_low = 1.90821492927058770002e-10;
-	double		n;
-	double		r;
-	double		sum;
-	int			k;
-	int			half;
-
-	if (x < -745.0)
+	if (x < EXP_LOWEST)
 		return 0.0;
-	if (x > 709.78)
-		return INFINITY;
-	n = round_to_integer(x * 1.44269504088896338700);
-	r = (x - n * ln2_high) - n * ln2_low;
+	return x > EXP_HIGHEST ? INFINITY : exp_within(x);
+}
 
-	/* Taylor series by Horner; |r| <= 0.35, so r^14 / 14! is below 1e-17 */
-	sum = 1.0;
-	for (k = 13; k >= 1; k--)
-		sum = 1.0 + sum * r / k;
+void
+bn_exp_all(double *x, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		double		e = exp_within(x[i]);
 
-	/* in two factors, so that results below the normal range round once */
-	k = (int) n;
-	half = k / 2;
-	return sum * power_of_two(half) * power_of_two(k - half);
+		x[i] = x[i] < EXP_LOWEST ? 0.0 : e;
+	}
 }
 
 double

@@ -19,6 +19,9 @@ const bn_sampling bn_sampling_default = {
 	.temperature = 0.0, .top_k = 0, .top_p = 1.0, .min_p = 0.0, .repeat_penalty = 1.0, .seed = 0
 };
 
+/* Exponentials that are computed together */
+#define EXP_PART 256
+
 /*
  * In this file a candidate's logprob is whatever orders it: its logit, or the
  * weight it is drawn with.
@@ -118,10 +121,20 @@ bn_log_sum_exp(const float *logits, int32_t vocab_size)
 {
 	double		max = largest(logits, vocab_size);
 	double		sum = 0.0;
+	double		part[EXP_PART];
+	int32_t		begin;
 	int32_t		i;
 
-	for (i = 0; i < vocab_size; i++)
-		sum += bn_exp(logits[i] - max);
+	for (begin = 0; begin < vocab_size; begin += EXP_PART)
+	{
+		int32_t		n = vocab_size - begin < EXP_PART ? vocab_size - begin : EXP_PART;
+
+		for (i = 0; i < n; i++)
+			part[i] = logits[begin + i] - max;
+		bn_exp_all(part, n);
+		for (i = 0; i < n; i++)
+			sum += part[i];
+	}
 	return max + bn_log(sum);
 }
 
@@ -184,6 +197,40 @@ uniform(int64_t seed, int64_t index)
 	return (double) (z >> 11) * (1.0 / 9007199254740992.0);
 }
 
+/* Makes weights of candidates' logits, in units of the probability of the one whose logit is best. */
+static void
+make_weights(bn_candidate *candidates, int32_t n, double best, double temperature)
+{
+	double		part[EXP_PART];
+	int32_t		begin;
+	int32_t		i;
+
+	for (begin = 0; begin < n; begin += EXP_PART)
+	{
+		bn_candidate *c = candidates + begin;
+		int32_t		n_part = n - begin < EXP_PART ? n - begin : EXP_PART;
+
+		for (i = 0; i < n_part; i++)
+			part[i] = (c[i].logprob - best) / temperature;
+		bn_exp_all(part, n_part);
+		for (i = 0; i < n_part; i++)
+			c[i].logprob = part[i];
+	}
+}
+
+/* Keeps, in their order, those that weigh at least so much; returns how many. */
+static int32_t
+keep_heavy(bn_candidate *candidates, int32_t n, double least)
+{
+	int32_t		kept = 0;
+	int32_t		i;
+
+	for (i = 0; i < n; i++)
+		if (candidates[i].logprob >= least)
+			candidates[kept++] = candidates[i];
+	return kept;
+}
+
 /*
  * Keeps the best candidates whose probabilities first reach top_p together,
  * best first.  Candidates hold weights; returns how many are kept.
@@ -198,6 +245,9 @@ keep_top_p(bn_candidate *candidates, int32_t n, double top_p)
 
 	for (i = 0; i < n; i++)
 		total += candidates[i].logprob;
+
+	/* all that weigh less than this have half of 1 - top_p together: it is reached without them */
+	n = keep_heavy(candidates, n, 0.5 * (1.0 - top_p) * total / n);
 
 	/* the best of those left is the root of the heap, from where it goes behind it */
 	make_heap(candidates, n, true);
@@ -225,20 +275,11 @@ draw_token(const bn_sampling *sampling, bn_candidate *candidates, int32_t n, dou
 	double		draw;
 	int32_t		i;
 
-	/* weights in units of the likeliest token's probability */
-	for (i = 0; i < n; i++)
-		candidates[i].logprob = bn_exp((candidates[i].logprob - best) / sampling->temperature);
+	make_weights(candidates, n, best, sampling->temperature);
 	if (sampling->top_p < 1.0)
 		n = keep_top_p(candidates, n, sampling->top_p);
 	if (sampling->min_p > 0.0)
-	{
-		int32_t		kept = 0;
-
-		for (i = 0; i < n; i++)
-			if (candidates[i].logprob >= sampling->min_p)
-				candidates[kept++] = candidates[i];
-		n = kept;
-	}
+		n = keep_heavy(candidates, n, sampling->min_p);
 
 	for (i = 0; i < n; i++)
 		sum += candidates[i].logprob;

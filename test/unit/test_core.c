@@ -28,6 +28,7 @@ test_fmath(void)
 	double		exp_error = 0;
 	double		log_error = 0;
 	double		sin_error = 0;
+	int			n_same = 0;
 	int			i;
 
 	for (i = 0; i < 200000; i++)
@@ -47,8 +48,22 @@ test_fmath(void)
 	ok(exp_error < 5e-16, "exp: largest relative error %g", exp_error);
 	ok(log_error < 5e-16, "log: largest error %g", log_error);
 	ok(sin_error < 5e-16, "sin and cos: largest error %g", sin_error);
-	ok(bn_exp(-746) == 0.0 && bn_exp(710) == INFINITY && bn_exp(0) == 1.0, "exp: ends of the range");
-	ok(fabs(bn_exp(-740) / exp(-740) - 1) < 1e-3, "exp: denormal results");
+	ok(bn_exp(-709) == 0.0 && bn_exp(710) == INFINITY && bn_exp(0) == 1.0 &&
+	   fabs(bn_exp(709.78) / exp(709.78) - 1) < 1e-15 && fabs(bn_exp(-708) / exp(-708) - 1) < 1e-15,
+	   "exp: ends of the range");
+
+	/* all lengths that a vectorised loop may see */
+	for (int n = 0; n <= 40; n++)
+	{
+		double		x[40];
+
+		for (i = 0; i < 40; i++)
+			x[i] = i % 7 == 3 ? -INFINITY : -0.37 * i * n;
+		bn_exp_all(x, n);
+		for (i = 0; i < 40; i++)
+			n_same += x[i] == (i % 7 == 3 ? (i < n ? 0.0 : -INFINITY) : i < n ? bn_exp(-0.37 * i * n) : -0.37 * i * n);
+	}
+	ok(n_same == 41 * 40, "exp of many: each as alone");
 }
 
 static int32_t
