@@ -2,11 +2,13 @@
 
 The merges are learnt in three parts, and their order is the point.  First the
 pairs of digits, so that a number is few tokens and each of them is common.
-Then merges within words, learnt on words without the space before them.  Last
-the merges of a space with what follows.  So " refund" and "refund" are cut at
-the same places and differ in the first token only: a small model that copies a
-word from the middle of a text to the start of an answer has one fixed mapping
-to learn instead of a second spelling of every word.
+Then merges within words, learnt on words without the space before them and
+without their capital; those that begin a word are there a second time, with the
+capital.  Last the merges of a space with what follows.  So " refund", "refund"
+and "Refund" are cut at the same places and differ in the first token only: a
+small model that copies a word from the middle of a text to the start of an
+answer, or knows it from the middle of sentences and meets it as a label, has
+one fixed mapping to learn instead of a second spelling of every word.
 """
 import heapq
 import json
@@ -30,7 +32,8 @@ SPECIALS = ["<|begin_of_text|>", "<|end_of_text|>",
             "<|reserved_special_token_2|>", "<|reserved_special_token_3|>",
             "<|start_header_id|>", "<|end_header_id|>",
             "<|reserved_special_token_4|>", "<|eot_id|>"]
-VOCAB_SIZE = 4096
+VOCAB_SIZE = 4480
+N_CAPITAL, N_SPACE = 680, 1307     # merges that begin with a capital, and with a space
 NORMAL, CONTROL = 1, 3
 
 
@@ -105,20 +108,81 @@ class Learner:
                 heapq.heappush(self.heap, (-self.pairs[p], p))
 
 
-def learn(counts, n_space=1350):
-    """A vocabulary from a Counter of pieces; n_space merges begin with a space."""
-    merges = [(a, b) for a in "0123456789" for b in "0123456789"]
-    inner = Counter()
+def small(word):
+    """A word with its one capital, at its start, taken away; others as they are."""
+    return word.lower() if word[1:].islower() else word
+
+
+def capital(token):
+    return token[0].upper() + token[1:]
+
+
+def words_of(counts):
+    """Counts of pieces without the space before them."""
+    words = Counter()
     for piece, n in counts.items():
         coded = to_alphabet(piece)
-        if coded[0] == SPACE and len(coded) > 1:
-            coded = coded[1:]
-        if not coded.isdigit():
-            inner[coded] += n
+        words[coded[1:] if coded[0] == SPACE and len(coded) > 1 else coded] += n
+    return words
+
+
+def beginning_merges(ranks, word):
+    """The merges at the start of a word, in order."""
+    parts, used = list(word), []
+    while True:
+        rank, i = min(((ranks[p], i) for i, p in enumerate(zip(parts, parts[1:])) if p in ranks), default=(0, None))
+        if i is None:
+            return used
+        if i == 0:
+            used.append((parts[0], parts[1]))
+        parts[i:i + 2] = [parts[i] + parts[i + 1]]
+
+
+def with_capitals(merges, words, n):
+    """The merges, and n of them with a capital too, each right before the one it is made of.  Words that are often written
+    with one come first, all merges of a word together; how often a word is written without counts a twentieth."""
+    ranks = {pair: i for i, pair in enumerate(merges)}
+    weight = Counter()
+    for word, count in words.items():
+        if word.isascii() and word.isalpha() and len(word) > 1 and small(word).islower():
+            weight[small(word)] += count if word[0].isupper() else 0.05 * count
+    chosen = set()
+    for word, _ in sorted(weight.items(), key=lambda x: (-x[1], x[0])):
+        new = set(beginning_merges(ranks, word)) - chosen
+        if len(chosen) + len(new) <= n:
+            chosen |= new
+    out = []
+    tokens = {a + b for a, b in merges}
+    for pair in merges:
+        if pair in chosen and capital(pair[0] + pair[1]) not in tokens:
+            out.append((capital(pair[0]), pair[1]))
+        out.append(pair)
+    return out
+
+
+def with_spaces(merges, counts):
+    """The merges, then those of a space with the first token of the pieces that begin with one, the most frequent first."""
+    half = Vocab(merges, [])
+    first = Counter()
+    for piece, n in counts.items():
+        if piece[0] == " " and len(piece) > 1:
+            first[half.symbols(to_alphabet(piece[1:]))[0]] += n
+    spaced = [t for t, n in sorted(first.items(), key=lambda x: (-x[1], x[0]))]
+    return merges + [(SPACE, t) for t in spaced[:VOCAB_SIZE - 256 - len(SPECIALS) - len(merges)]]
+
+
+def learn(counts):
+    """Merges from a Counter of pieces."""
+    merges = [(a, b) for a in "0123456789" for b in "0123456789"]
+    words = words_of(counts)
+    inner = Counter()
+    for word, n in words.items():
+        if not word.isdigit():
+            inner[small(word)] += n
     learner = Learner(inner)
-    n_inner = VOCAB_SIZE - 256 - len(SPECIALS) - len(merges) - n_space
+    n_merges = VOCAB_SIZE - 256 - len(SPECIALS) - N_SPACE - N_CAPITAL
     seen = {a + b for a, b in merges}
-    while n_inner > 0:
+    while len(merges) < n_merges:
         pair = learner.best()
         if pair is None:
             break
@@ -127,17 +191,7 @@ def learn(counts, n_space=1350):
             continue
         merges.append(pair)
         seen.add(pair[0] + pair[1])
-        n_inner -= 1
-    # What stands after a space most often, as first token of its piece.
-    half = Vocab(merges, [])
-    first = Counter()
-    for piece, n in counts.items():
-        if piece[0] == " " and len(piece) > 1:
-            first[half.symbols(to_alphabet(piece[1:]))[0]] += n
-    spaced = [t for t, n in sorted(first.items(), key=lambda x: (-x[1], x[0]))]
-    need = VOCAB_SIZE - 256 - len(SPECIALS) - len(merges)
-    merges += [(SPACE, t) for t in spaced[:need]]
-    return merges
+    return with_spaces(with_capitals(merges, words, N_CAPITAL), counts)
 
 
 class Vocab:

@@ -493,7 +493,7 @@ main(int argc, char **argv)
 		.out_dir = "build/train",
 	};
 	model_config config = {
-		.vocab = 4096,.dim = 256,.layers = 6,.ffn = 768,.heads = 4,.kv_heads = 2,.head_dim = 64,
+		.vocab = 4480,.dim = 256,.layers = 6,.ffn = 768,.heads = 4,.kv_heads = 2,.head_dim = 64,
 		.context = 512,.theta = 10000,.eps = 1e-5f
 	};
 	quant_mode	quant = QUANT_TERNARY;

@@ -9,7 +9,7 @@ from torch import nn
 class Shape:
     """What the header of a checkpoint says of a model; all heads have 64 numbers."""
 
-    def __init__(self, vocab=4096, dim=384, layers=10, ffn=1152, heads=6, kv_heads=2, context=512):
+    def __init__(self, vocab=4480, dim=384, layers=10, ffn=1152, heads=6, kv_heads=2, context=512):
         self.vocab, self.dim, self.layers, self.ffn = vocab, dim, layers, ffn
         self.heads, self.kv_heads, self.head_dim, self.context = heads, kv_heads, 64, context
         self.theta, self.eps = 10000.0, 1e-5
