@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "bitnet.h"
+#include "client.h"
 #include "compat.h"
 #include "loader.h"
 
@@ -131,7 +132,9 @@ read_in_thread(void *file, uint64_t offset, void *buf, size_t len)
 /*
  * bn_hooks.progress: tells about a load that takes long, the client or, in the
  * preload worker, the log.  Interrupts are held because a message would serve
- * them, and callbacks of the core must return; should_stop sees them next.
+ * them, and callbacks of the core must return; should_stop sees them next.  So
+ * nothing is sent to a client that does not read: waiting for it, the process
+ * could not be ended.
  */
 static void
 report_progress(void *ctx, uint64_t done, uint64_t total)
@@ -142,7 +145,8 @@ report_progress(void *ctx, uint64_t done, uint64_t total)
 	if (total == 0 ||
 		!TimestampDifferenceExceeds(progress->started, now, PROGRESS_AFTER) ||
 		(progress->reported != 0 &&
-		 !TimestampDifferenceExceeds(progress->reported, now, PROGRESS_EVERY)))
+		 !TimestampDifferenceExceeds(progress->reported, now, PROGRESS_EVERY)) ||
+		!BitnetClientReads())
 		return;
 	progress->reported = now;
 	HOLD_INTERRUPTS();

@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * client.c
+ *	  What must be known of the connection to the client.
+ *
+ * src/pg/client.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <poll.h>
+
+/*
+ * Only the first member of struct Port is used here.  Those that follow would
+ * want headers of Kerberos and TLS libraries, which a server's own headers need
+ * not come with.
+ */
+#undef ENABLE_GSS
+#undef USE_OPENSSL
+#include "libpq/libpq-be.h"
+#include "miscadmin.h"
+
+#include "client.h"
+
+bool
+BitnetClientReads(void)
+{
+	struct pollfd pfd = {.events = POLLOUT};
+
+	if (MyProcPort == NULL)
+		return true;
+	pfd.fd = MyProcPort->sock;
+	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT) != 0;
+}
