@@ -62,8 +62,8 @@ endif
 # Functions that are called through a pointer have the parameters of its type.
 BN_WARNINGS = -Wall -Wextra -Wno-unused-parameter
 BN_OPTIMIZE = -O3 -g
-# None of these changes a result: errno and exceptions are not looked at, and
-# without them loops with a condition can be vectorised.
+# A result is what its source says.  errno and exceptions are not looked at, and
+# without the latter loops with a condition can be vectorised.
 BN_ARITHMETIC = -ffp-contract=off -fno-math-errno -fno-trapping-math
 BN_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden $(BN_ARITHMETIC) $(BN_WARNINGS) $(BN_OPTIMIZE) $(BN_EXTRA)
 BN_LDFLAGS =

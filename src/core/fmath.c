@@ -9,20 +9,15 @@
  */
 #include "fmath.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-/* Adding and subtracting 1.5 * 2^52 rounds a double to an integer. */
+/* Adding and subtracting 1.5 * 2^52 rounds a double to an integer, if a sum of doubles is a double. */
 #define ROUND_MAGIC 6755399441055744.0
 
-static double
-round_to_integer(double x)
-{
-	volatile double shifted = x + ROUND_MAGIC;
-
-	return shifted - ROUND_MAGIC;
-}
+_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "double is computed with more precision");
 
 /* Below it results would be denormal; above, infinite. */
 #define EXP_LOWEST (-708.0)
@@ -123,7 +118,7 @@ bn_sincos(double x, double *sine, double *cosine)
 	const double part1 = 1.57079632673412561417e+00;
 	const double part2 = 6.07710050630396597660e-11;
 	const double part3 = 2.02226624879595063154e-21;
-	double		n = round_to_integer(x * 6.36619772367581382433e-01);
+	double		n = (x * 6.36619772367581382433e-01 + ROUND_MAGIC) - ROUND_MAGIC;
 	double		r = ((x - n * part1) - n * part2) - n * part3;
 	double		r2 = r * r;
 	double		s = 1.0;

@@ -226,6 +226,15 @@ run_rms_norm_in_place(const bn_kernels *k, float *inout, const float *a, const f
 }
 
 static void
+run_rms_norm_for_sum(const bn_kernels *k, float *inout, const float *a, const float *b, int n)
+{
+	float		sum = k->rms_norm(inout, a, b, n, 1e-5f);
+
+	if (n > 0)
+		inout[0] = sum;
+}
+
+static void
 run_relu2_gate(const bn_kernels *k, float *inout, const float *a, const float *b, int n)
 {
 	k->relu2_gate(inout, a, b, n);
@@ -870,6 +879,7 @@ test_table(void)
 {
 	test_floats("rms_norm", run_rms_norm);
 	test_floats("rms_norm in place", run_rms_norm_in_place);
+	test_floats("sum of rms_norm", run_rms_norm_for_sum);
 	test_floats("relu2_gate", run_relu2_gate);
 	test_floats("relu2_gate in place", run_relu2_gate_in_place);
 	test_floats("add", run_add);

@@ -200,9 +200,11 @@ test_rms_norm(void)
 			w[i] = random_float();
 			sum += (double) x[i] * x[i];
 		}
-		k->rms_norm(y, x, w, n, 1e-5f);
+		good = good && close_to(k->rms_norm(y, x, w, n, 1e-5f), sum, 1e-5);
 		for (int i = 0; i < n; i++)
 			good = good && close_to(y[i], x[i] / sqrt(sum / n + 1e-5) * w[i], 1e-6);
+		x[n - 1] = n % 2 ? INFINITY : NAN;
+		good = good && !isfinite(k->rms_norm(y, x, w, n, 1e-5f));
 	}
 	ok(good, "rms_norm against double");
 }

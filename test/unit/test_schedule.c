@@ -280,6 +280,22 @@ free_job(caller *c)
 		free(c->requests[i].output);
 }
 
+static void
+add_job(rig *r, caller *c, int n, int32_t n_tokens, int32_t max_output, int32_t first)
+{
+	bn_error	err = {0};
+
+	make_job(c, n, n_tokens, max_output, first);
+	bn_schedule_add(r->schedule, &c->run, &err);
+}
+
+static void
+remove_job(rig *r, caller *c)
+{
+	bn_schedule_remove(r->schedule, &c->run);
+	free_job(c);
+}
+
 /*
  * What rows have in common is computed for one of them, also where the cache has
  * a little of it from earlier.
@@ -295,8 +311,7 @@ test_beginnings(const model_file *m)
 	rig			r;
 
 	open_rig(&r, m, 64, 64, 64, 1024);
-	make_job(&earlier, 1, ALL, 4, 1);
-	bn_schedule_add(r.schedule, &earlier.run, &err);
+	add_job(&r, &earlier, 1, ALL, 4, 1);
 	step_until_idle(&r);
 	bn_schedule_remove(r.schedule, &earlier.run);
 
@@ -329,13 +344,11 @@ test_fairness(const model_file *m)
 	rig			r;
 
 	open_rig(&r, m, 64, 64, 64, 1024);
-	make_job(&job, MAX_RUN_REQUESTS, 20, 100, 1);
-	bn_schedule_add(r.schedule, &job.run, &err);
+	add_job(&r, &job, MAX_RUN_REQUESTS, 20, 100, 1);
 	for (int i = 0; i < 10; i++)
 		bn_schedule_step(r.schedule, NULL, &err);
 	before = job.run.stats.output_tokens;
-	make_job(&single, 1, 6, 30, 5);
-	bn_schedule_add(r.schedule, &single.run, &err);
+	add_job(&r, &single, 1, 6, 30, 5);
 	for (n_steps = 0; !bn_run_done(&single.run) && n_steps < 1000; n_steps++)
 	{
 		int64_t		all = bn_schedule_get_stats(r.schedule)->sequence_steps;
@@ -362,8 +375,9 @@ test_fairness(const model_file *m)
 }
 
 /*
- * Callers who ask again as soon as they have their answer, beside a job: none of
- * them waits for long, and the job goes on.  n_tokens of each prompt and answer.
+ * Callers with prompts of n_prompt tokens, who ask again as soon as they have
+ * their n_answer tokens or a few more, beside a job: none of them waits for his
+ * first token for more steps than "longest", and the job goes on.
  */
 static void
 test_crowd(const model_file *m, int n_callers, int32_t n_prompt, int32_t n_answer, int longest, const char *what)
@@ -380,15 +394,11 @@ test_crowd(const model_file *m, int n_callers, int32_t n_prompt, int32_t n_answe
 	rig			r;
 
 	open_rig(&r, m, 128, 64, 128, 4096);
-	make_job(&job, MAX_RUN_REQUESTS, 50, 150, 1);
-	bn_schedule_add(r.schedule, &job.run, &err);
+	add_job(&r, &job, MAX_RUN_REQUESTS, 50, 150, 1);
 	for (int i = 0; i < 4; i++)	/* some of its prompts are done, some are not */
 		bn_schedule_step(r.schedule, NULL, &err);
 	for (int i = 0; i < n_callers; i++)
-	{
-		make_job(&callers[i], 1, n_prompt, n_answer + i % 7, 10 + 5 * i);
-		bn_schedule_add(r.schedule, &callers[i].run, &err);
-	}
+		add_job(&r, &callers[i], 1, n_prompt, n_answer + i % 7, 10 + 5 * i);
 	for (int step = 1; step <= STEPS && !bn_run_done(&job.run); step++)
 	{
 		bn_schedule_step(r.schedule, NULL, &err);
@@ -402,22 +412,16 @@ test_crowd(const model_file *m, int n_callers, int32_t n_prompt, int32_t n_answe
 				longest_wait = step - since[i];
 			if (!bn_run_done(&callers[i].run))
 				continue;
-			bn_schedule_remove(r.schedule, &callers[i].run);
-			free_job(&callers[i]);
-			make_job(&callers[i], 1, n_prompt, n_answer + i % 7, 10 + 5 * i + step * 31);
-			bn_schedule_add(r.schedule, &callers[i].run, &err);
+			remove_job(&r, &callers[i]);
+			add_job(&r, &callers[i], 1, n_prompt, n_answer + i % 7, 10 + 5 * i + step * 31);
 			since[i] = step;
 		}
 	}
 	ok(longest_wait <= longest, "%s: the first token comes after %d steps at most", what, longest_wait);
 	ok(longest_pause <= 10, "%s: the job pauses for %d steps at most", what, longest_pause);
 	for (int i = 0; i < n_callers; i++)
-	{
-		bn_schedule_remove(r.schedule, &callers[i].run);
-		free_job(&callers[i]);
-	}
-	bn_schedule_remove(r.schedule, &job.run);
-	free_job(&job);
+		remove_job(&r, &callers[i]);
+	remove_job(&r, &job);
 	close_rig(&r, what);
 }
 
@@ -438,27 +442,20 @@ test_prompts(const model_file *m)
 
 	open_rig(&r, m, 16, 16, 64, 1024);
 	for (int i = 0; i < SESSIONS; i++)
-	{
-		make_job(&sessions[i], 1, SHORT, 100, 50 * i);
-		bn_schedule_add(r.schedule, &sessions[i].run, &err);
-	}
+		add_job(&r, &sessions[i], 1, SHORT, 100, 50 * i);
 	bn_schedule_step(r.schedule, NULL, &err);
 	for (int i = 0; i < SESSIONS; i++)
 		n_answers += sessions[i].requests[0].n_output == 1;
 	ok(n_answers == SESSIONS, "%d prompts that come together take one step", n_answers);
 
-	make_job(late, 1, LONG, 4, 7);
-	bn_schedule_add(r.schedule, &late->run, &err);
+	add_job(&r, late, 1, LONG, 4, 7);
 	n_answers = sessions[0].requests[0].n_output;
 	for (; late->requests[0].n_output == 0 && n_steps < 100; n_steps++)
 		bn_schedule_step(r.schedule, NULL, &err);
 	n_answers = sessions[0].requests[0].n_output - n_answers;
 	ok(n_steps == 4 && n_answers >= 4, "a prompt of %d takes %d, in which an answer gets %d tokens", LONG, n_steps, n_answers);
 	for (int i = 0; i <= SESSIONS; i++)
-	{
-		bn_schedule_remove(r.schedule, &sessions[i].run);
-		free_job(&sessions[i]);
-	}
+		remove_job(&r, &sessions[i]);
 	close_rig(&r, "after prompts");
 }
 
@@ -486,10 +483,7 @@ test_order(const model_file *m)
 	   "a large request is admitted in its turn, after %d steps and %d answers", n_steps, jobs[0].run.n_finished);
 	ok(step_until_idle(&r) > 0 && jobs[2].run.n_finished == MAX_RUN_REQUESTS, "and all others after it");
 	for (int i = 0; i < 3; i++)
-	{
-		bn_schedule_remove(r.schedule, &jobs[i].run);
-		free_job(&jobs[i]);
-	}
+		remove_job(&r, &jobs[i]);
 	close_rig(&r, "in the end");
 }
 
@@ -510,8 +504,7 @@ test_whole_cache(const model_file *m)
 		for (int k = 0; k < 1000 && !bn_run_done(&job.run); k++)
 			bn_schedule_step(r.schedule, NULL, &err);
 		n_done += job.run.n_finished;
-		bn_schedule_remove(r.schedule, &job.run);
-		free_job(&job);
+		remove_job(&r, &job);
 	}
 	ok(n_done == 3, "a request that takes the whole cache is served again");
 	close_rig(&r, "the whole cache");
@@ -578,8 +571,7 @@ test_stop(const model_file *m)
 	rig			r;
 
 	open_rig(&r, m, 16, 16, 64, 64);
-	make_job(&job, 2, 10, 60, 4);
-	bn_schedule_add(r.schedule, &job.run, &err);
+	add_job(&r, &job, 2, 10, 60, 4);
 	while (job.requests[1].n_output < 5 && !bn_run_done(&job.run))
 		bn_schedule_step(r.schedule, NULL, &err);
 	bn_schedule_stop(r.schedule, &job.run, 1);
