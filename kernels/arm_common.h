@@ -55,15 +55,6 @@ v_load(const float *p)
 	return (v16) {vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)};
 }
 
-static INLINE v16
-v_load_n(const float *p, int n)
-{
-	float		tmp[16] = {0};
-
-	memcpy(tmp, p, (size_t) n * sizeof(float));
-	return v_load(tmp);
-}
-
 static INLINE void
 v_store(float *p, v16 v)
 {
@@ -71,15 +62,6 @@ v_store(float *p, v16 v)
 	vst1q_f32(p + 4, v.b);
 	vst1q_f32(p + 8, v.c);
 	vst1q_f32(p + 12, v.d);
-}
-
-static INLINE void
-v_store_n(float *p, v16 v, int n)
-{
-	float		tmp[16];
-
-	v_store(tmp, v);
-	memcpy(p, tmp, (size_t) n * sizeof(float));
 }
 
 static INLINE float32x4_t
@@ -100,15 +82,6 @@ v_load_half(const uint16_t *p)
 	return (v16) {from_half(p), from_half(p + 4), from_half(p + 8), from_half(p + 12)};
 }
 
-static INLINE v16
-v_load_half_n(const uint16_t *p, int n)
-{
-	uint16_t	tmp[16] = {0};
-
-	memcpy(tmp, p, (size_t) n * sizeof(uint16_t));
-	return v_load_half(tmp);
-}
-
 static INLINE void
 v_store_half(uint16_t *p, v16 v)
 {
@@ -116,15 +89,6 @@ v_store_half(uint16_t *p, v16 v)
 	vst1_u16(p + 4, to_half(v.b));
 	vst1_u16(p + 8, to_half(v.c));
 	vst1_u16(p + 12, to_half(v.d));
-}
-
-static INLINE void
-v_store_half_n(uint16_t *p, v16 v, int n)
-{
-	uint16_t	tmp[16];
-
-	v_store_half(tmp, v);
-	memcpy(p, tmp, (size_t) n * sizeof(uint16_t));
 }
 
 static INLINE v16
@@ -309,16 +273,8 @@ i_store_int8(int8_t *p, i16 x)
 	vst1q_s8(p, vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
 }
 
-static INLINE void
-i_store_int8_n(int8_t *p, i16 x, int n)
-{
-	int8_t		tmp[16];
-
-	i_store_int8(tmp, x);
-	memcpy(p, tmp, (size_t) n);
-}
-
 #define V_TOKENS 2
+#define V_PARTS_BY_COPY
 
 #include "lanes.h"
 

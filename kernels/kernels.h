@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * Ternary matrices, y = W x, W [rows, cols] of -1, 0, +1.
@@ -113,6 +114,30 @@ bn_ternary5_decode(uint8_t byte, int *n, int *t4)
 
 	*t4 = byte < 192 ? byte >> 6 : low % 3;
 	*n = byte < 192 ? low : 64 + low / 3;
+}
+
+/* IEEE 754 binary16 to binary32; a signalling NaN becomes quiet, as in hardware */
+static inline float
+bn_float_from_half(uint16_t h)
+{
+	uint32_t	sign = (uint32_t) (h & 0x8000) << 16;
+	uint32_t	magnitude = h & 0x7fff;
+	uint32_t	bits;
+	float		f;
+
+	if (magnitude < 0x0400)		/* zero or subnormal: magnitude times 2^-24, which a float holds exactly */
+	{
+		f = (float) magnitude * 0x1p-24f;
+		return sign ? -f : f;
+	}
+	bits = magnitude << 13;
+	if (magnitude < 0x7c00)
+		bits += 112u << 23;		/* what the exponent's bias grows by */
+	else
+		bits |= magnitude == 0x7c00 ? 0x7f800000 : 0x7fc00000;
+	bits |= sign;
+	memcpy(&f, &bits, sizeof(f));
+	return f;
 }
 
 /*

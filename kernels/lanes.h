@@ -11,6 +11,8 @@
  *	 v_load_n(p, n), v_store_n(p, v, n)
  *							the first n lanes, 0 < n < 16; the others are
  *							loaded as zero.  Touches no more than n elements.
+ *							These and the others with _n are made here for
+ *							V_PARTS_BY_COPY.
  *	 v_load_half, v_store_half, and the same with _n
  *							from and to IEEE half precision
  *	 v_load_int8(p)			from int8
@@ -44,7 +46,54 @@
 
 #define LANES 16
 
-/* Positive values: the result is the larger index of whole vectors. */
+#ifdef V_PARTS_BY_COPY
+static INLINE v16
+v_load_n(const float *p, int n)
+{
+	float		tmp[LANES] = {0};
+
+	memcpy(tmp, p, (size_t) n * sizeof(float));
+	return v_load(tmp);
+}
+
+static INLINE void
+v_store_n(float *p, v16 v, int n)
+{
+	float		tmp[LANES];
+
+	v_store(tmp, v);
+	memcpy(p, tmp, (size_t) n * sizeof(float));
+}
+
+static INLINE v16
+v_load_half_n(const uint16_t *p, int n)
+{
+	uint16_t	tmp[LANES] = {0};
+
+	memcpy(tmp, p, (size_t) n * sizeof(uint16_t));
+	return v_load_half(tmp);
+}
+
+static INLINE void
+v_store_half_n(uint16_t *p, v16 v, int n)
+{
+	uint16_t	tmp[LANES];
+
+	v_store_half(tmp, v);
+	memcpy(p, tmp, (size_t) n * sizeof(uint16_t));
+}
+
+static INLINE void
+i_store_int8_n(int8_t *p, i16 x, int n)
+{
+	int8_t		tmp[LANES];
+
+	i_store_int8(tmp, x);
+	memcpy(p, tmp, (size_t) n);
+}
+#endif
+
+/* How many of n elements fill whole vectors */
 static INLINE int
 whole(int n)
 {

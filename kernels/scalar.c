@@ -47,32 +47,6 @@ float_to_bits(float f)
 	return bits;
 }
 
-/*
- * IEEE 754 binary16 to binary32.  A signalling NaN becomes quiet, as in
- * hardware.
- */
-static float
-half_to_float(uint16_t h)
-{
-	uint32_t	sign = (uint32_t) (h & 0x8000) << 16;
-	uint32_t	exponent = (h >> 10) & 0x1f;
-	uint32_t	mantissa = h & 0x3ff;
-	float		magnitude;
-
-	if (exponent == 31)
-	{
-		if (mantissa != 0)
-			mantissa |= 0x200;
-		return bits_to_float(sign | 0x7f800000 | mantissa << 13);
-	}
-	if (exponent != 0)
-		return bits_to_float(sign | (exponent + 112) << 23 | mantissa << 13);
-
-	/* zero or denormal: a multiple of 2^-24, which float represents exactly */
-	magnitude = (float) mantissa * 0x1p-24f;
-	return bits_to_float(sign | float_to_bits(magnitude));
-}
-
 /* binary32 to binary16, round half to even; NaN keeps its upper bits, quiet */
 static uint16_t
 float_to_half(float f)
@@ -388,7 +362,7 @@ static void
 f16_to_f32(float *y, const uint16_t *x, int n)
 {
 	for (int i = 0; i < n; i++)
-		y[i] = half_to_float(x[i]);
+		y[i] = bn_float_from_half(x[i]);
 }
 
 static float
@@ -397,7 +371,7 @@ dot_f16(const uint16_t *a, const float *x, int n)
 	float		lane[LANES] = {0};
 
 	for (int i = 0; i < n; i++)
-		lane[i % LANES] = fmaf(half_to_float(a[i]), x[i], lane[i % LANES]);
+		lane[i % LANES] = fmaf(bn_float_from_half(a[i]), x[i], lane[i % LANES]);
 	return sum_lanes(lane);
 }
 
@@ -450,7 +424,7 @@ attn_values(float *out, size_t ldo, const float *w, size_t ldw, int n_q,
 	for (int h = 0; h < n_q; h++)
 		for (int p = 0; p < n_pos; p++)
 			for (int i = 0; i < head_dim; i++)
-				out[h * ldo + i] = fmaf(w[h * ldw + p], half_to_float(v[p * ldv + i]),
+				out[h * ldo + i] = fmaf(w[h * ldw + p], bn_float_from_half(v[p * ldv + i]),
 										out[h * ldo + i]);
 }
 

@@ -57,29 +57,11 @@ v_load(const float *p)
 	return (v16) {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
 }
 
-static INLINE v16
-v_load_n(const float *p, int n)
-{
-	float		tmp[16] = {0};
-
-	memcpy(tmp, p, (size_t) n * sizeof(float));
-	return v_load(tmp);
-}
-
 static INLINE void
 v_store(float *p, v16 v)
 {
 	_mm256_storeu_ps(p, v.lo);
 	_mm256_storeu_ps(p + 8, v.hi);
-}
-
-static INLINE void
-v_store_n(float *p, v16 v, int n)
-{
-	float		tmp[16];
-
-	v_store(tmp, v);
-	memcpy(p, tmp, (size_t) n * sizeof(float));
 }
 
 static INLINE v16
@@ -89,29 +71,11 @@ v_load_half(const uint16_t *p)
 		_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (p + 8)))};
 }
 
-static INLINE v16
-v_load_half_n(const uint16_t *p, int n)
-{
-	uint16_t	tmp[16] = {0};
-
-	memcpy(tmp, p, (size_t) n * sizeof(uint16_t));
-	return v_load_half(tmp);
-}
-
 static INLINE void
 v_store_half(uint16_t *p, v16 v)
 {
 	_mm_storeu_si128((__m128i *) p, _mm256_cvtps_ph(v.lo, _MM_FROUND_TO_NEAREST_INT));
 	_mm_storeu_si128((__m128i *) (p + 8), _mm256_cvtps_ph(v.hi, _MM_FROUND_TO_NEAREST_INT));
-}
-
-static INLINE void
-v_store_half_n(uint16_t *p, v16 v, int n)
-{
-	uint16_t	tmp[16];
-
-	v_store_half(tmp, v);
-	memcpy(p, tmp, (size_t) n * sizeof(uint16_t));
 }
 
 static INLINE v16
@@ -286,16 +250,8 @@ i_store_int8(int8_t *p, i16 a)
 													_mm256_extracti128_si256(words, 1)));
 }
 
-static INLINE void
-i_store_int8_n(int8_t *p, i16 a, int n)
-{
-	int8_t		tmp[16];
-
-	i_store_int8(tmp, a);
-	memcpy(p, tmp, (size_t) n);
-}
-
 #define V_TOKENS 2
+#define V_PARTS_BY_COPY
 
 #include "lanes.h"
 

@@ -40,6 +40,18 @@ bn_attention_plan(bn_engine *e)
 	e->block_begin[e->n_blocks] = e->n_entries;
 }
 
+/* Do these stay finite as half floats?  What rounds to more than 65504 does not. */
+static bool
+fit_half(const float *x, int n)
+{
+	bool		fit = true;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		fit &= fabsf(x[i]) < 65520.0f;
+	return fit;
+}
+
 /* Turns queries and keys by their positions; keys and values go to the cache. */
 static void
 rotate_and_store(void *arg, int begin, int end, int thread)
@@ -62,6 +74,8 @@ rotate_and_store(void *arg, int begin, int end, int thread)
 		kernels->rope_neox(bn_row(e->q, t, c->n_heads * c->head_dim), cosine, sine,
 						   c->n_heads, c->head_dim);
 		kernels->rope_neox(k, cosine, sine, c->n_kv_heads, c->head_dim);
+		if (!fit_half(k, c->n_kv_heads * c->head_dim) || !fit_half(v, c->n_kv_heads * c->head_dim))
+			atomic_store_explicit(&e->overflow, true, memory_order_relaxed);
 		for (h = 0; h < c->n_kv_heads; h++)
 		{
 			kernels->f32_to_f16(bn_kv_row(e->kv, entry->sequence, e->layer, 0, h, entry->position),
@@ -121,13 +135,36 @@ block_positions(const bn_engine *e, const head_block *b)
 	return e->entries[b->end - 1].position + 1;
 }
 
-/* q [(end - begin) * group, head_dim] times the keys of the positions [from, to) */
+/* A thread's room for a block's queries, or for what comes out. */
+static float *
+thread_rows(const bn_engine *e, float *rows, int thread)
+{
+	size_t		block_floats = (size_t) e->max_block * (size_t) (group_size(e) * e->model->config->head_dim);
+
+	return rows + (size_t) thread * block_floats;
+}
+
+/* Counts multiply-adds, and asks now and then.  What a stopped step leaves is not used. */
+static inline bool
+stopping_after(bn_engine *e, int thread, int64_t *work, int64_t more)
+{
+	*work += more;
+	if (*work < BN_STOP_CHECK_WORK)
+		return false;
+	*work = 0;
+	return bn_engine_stopping(e, thread);
+}
+
+/* Queries [(end - begin) * group, head_dim] times the keys of the positions [from, to) */
 static void
-compute_scores(bn_engine *e, const head_block *b, float *q, int32_t from, int32_t to)
+compute_scores(bn_engine *e, const head_block *b, int32_t from, int32_t to, int thread)
 {
 	const bn_config *c = e->model->config;
 	const bn_sequence *seq = e->entries[b->begin].sequence;
 	int			width = group_size(e) * c->head_dim;
+	int			n_queries = (b->end - b->begin) * group_size(e);
+	float	   *q = thread_rows(e, e->block_q, thread);
+	int64_t		work = 0;
 	int32_t		p;
 	int			n;
 	int			t;
@@ -143,20 +180,21 @@ compute_scores(bn_engine *e, const head_block *b, float *q, int32_t from, int32_
 		const uint16_t *keys = next_rows(e, seq, b->kv_head, 0, p, to, &n, &next);
 
 		e->kernels->attn_scores(b->scores + p, e->score_stride, q, (size_t) c->head_dim,
-								(b->end - b->begin) * group_size(e),
-								keys, next, (size_t) c->head_dim, n, c->head_dim);
+								n_queries, keys, next, (size_t) c->head_dim, n, c->head_dim);
+		if (stopping_after(e, thread, &work, (int64_t) n * n_queries * c->head_dim))
+			return;
 	}
 }
 
 /* Scores of the queries [from, to) of the block to weights. */
 static void
-compute_weights(bn_engine *e, const head_block *b, int from, int to)
+compute_weights(bn_engine *e, const head_block *b, int from, int to, int thread)
 {
 	float		scale = 1.0f / sqrtf((float) e->model->config->head_dim);
 	int32_t		first = e->entries[b->begin].position;
 	int			i;
 
-	for (i = from; i < to; i++)
+	for (i = from; i < to && !bn_engine_stopping(e, thread); i++)
 		e->kernels->softmax(b->scores + (size_t) i * e->score_stride,
 							first + i / group_size(e) + 1, scale);
 }
@@ -164,10 +202,11 @@ compute_weights(bn_engine *e, const head_block *b, int from, int to)
 /* out[n_queries, head_dim] += weighted values of the positions [begin, end), columns [from, to) */
 static void
 add_values(bn_engine *e, const head_block *b, float *out, const float *weights, int n_queries,
-		   int32_t begin, int32_t end, int from, int to)
+		   int32_t begin, int32_t end, int from, int to, int thread)
 {
 	const bn_sequence *seq = e->entries[b->begin].sequence;
 	int			head_dim = e->model->config->head_dim;
+	int64_t		work = 0;
 	int32_t		p;
 	int			n;
 
@@ -179,40 +218,34 @@ add_values(bn_engine *e, const head_block *b, float *out, const float *weights, 
 		e->kernels->attn_values(out + from, (size_t) head_dim, weights + p, e->score_stride,
 								n_queries, values + from, next == NULL ? NULL : next + from,
 								(size_t) head_dim, n, to - from);
+		if (stopping_after(e, thread, &work, (int64_t) n * n_queries * (to - from)))
+			return;
 	}
 }
 
-/* The weighted values of a block, columns [from, to); out as q above, to work in. */
+/* The weighted values of a block, columns [from, to) */
 static void
-compute_values(bn_engine *e, const head_block *b, float *out, int from, int to)
+compute_values(bn_engine *e, const head_block *b, int from, int to, int thread)
 {
 	const bn_config *c = e->model->config;
 	int			group = group_size(e);
 	int			width = group * c->head_dim;
 	int			n_tokens = b->end - b->begin;
 	int32_t		first = e->entries[b->begin].position;
+	float	   *out = thread_rows(e, e->block_out, thread);
 	int			i;
 
 	for (i = 0; i < n_tokens * group; i++)
 		memset(bn_row(out, i, c->head_dim) + from, 0, (size_t) (to - from) * sizeof(float));
 	/* the values that all tokens see, then those that only the later ones do */
-	add_values(e, b, out, b->scores, n_tokens * group, 0, first + 1, from, to);
+	add_values(e, b, out, b->scores, n_tokens * group, 0, first + 1, from, to, thread);
 	for (i = 1; i < n_tokens; i++)
 		add_values(e, b, bn_row(out, i, width), b->scores + (size_t) (i * group) * e->score_stride,
-				   group, first + 1, first + i + 1, from, to);
+				   group, first + 1, first + i + 1, from, to, thread);
 	for (i = 0; i < n_tokens * group; i++)
 		memcpy(bn_row(e->attention, b->begin + i / group, c->n_heads * c->head_dim) +
 			   b->kv_head * width + i % group * c->head_dim + from,
 			   bn_row(out, i, c->head_dim) + from, (size_t) (to - from) * sizeof(float));
-}
-
-/* A thread's room for a block's queries, or for what comes out. */
-static float *
-thread_rows(const bn_engine *e, float *rows, int thread)
-{
-	size_t		block_floats = (size_t) e->max_block * (size_t) (group_size(e) * e->model->config->head_dim);
-
-	return rows + (size_t) thread * block_floats;
 }
 
 static void
@@ -221,9 +254,9 @@ attend_to(bn_engine *e, int item, int thread)
 	float	   *scores = e->scores + (size_t) thread * (size_t) (e->max_block * group_size(e)) * e->score_stride;
 	head_block	b = find_item(e, item, scores);
 
-	compute_scores(e, &b, thread_rows(e, e->block_q, thread), 0, block_positions(e, &b));
-	compute_weights(e, &b, 0, (b.end - b.begin) * group_size(e));
-	compute_values(e, &b, thread_rows(e, e->block_out, thread), 0, e->model->config->head_dim);
+	compute_scores(e, &b, 0, block_positions(e, &b), thread);
+	compute_weights(e, &b, 0, (b.end - b.begin) * group_size(e), thread);
+	compute_values(e, &b, 0, e->model->config->head_dim, thread);
 }
 
 /* Whole items, where there are enough of them. */
@@ -283,8 +316,8 @@ attend_halves(void *arg, int begin, int end, int thread)
 		b = find_shared(e, whole < 0 ? job->n_whole + piece : whole);
 		if (whole < 0)
 		{
-			compute_scores(e, &b, thread_rows(e, e->block_q, thread), 0, block_positions(e, &b));
-			compute_weights(e, &b, 0, (b.end - b.begin) * group_size(e));
+			compute_scores(e, &b, 0, block_positions(e, &b), thread);
+			compute_weights(e, &b, 0, (b.end - b.begin) * group_size(e), thread);
 			atomic_fetch_add_explicit(&job->n_scored, 1, memory_order_release);
 			continue;
 		}
@@ -294,7 +327,7 @@ attend_halves(void *arg, int begin, int end, int thread)
 				return;
 			sched_yield();
 		}
-		compute_values(e, &b, thread_rows(e, e->block_out, thread), 0, e->model->config->head_dim);
+		compute_values(e, &b, 0, e->model->config->head_dim, thread);
 	}
 }
 
@@ -325,8 +358,7 @@ split_scores(void *arg, int begin, int end, int thread)
 		int32_t		to = block_positions(e, &b);
 
 		if (from < to)
-			compute_scores(e, &b, thread_rows(e, e->block_q, thread), from,
-						   to - from > job->part ? from + job->part : to);
+			compute_scores(e, &b, from, to - from > job->part ? from + job->part : to, thread);
 	}
 }
 
@@ -343,7 +375,7 @@ split_weights(void *arg, int begin, int end, int thread)
 		int			query = piece % job->n_parts;
 
 		if (query < (b.end - b.begin) * group_size(e))
-			compute_weights(e, &b, query, query + 1);
+			compute_weights(e, &b, query, query + 1, thread);
 	}
 }
 
@@ -360,8 +392,7 @@ split_values(void *arg, int begin, int end, int thread)
 		head_block	b = find_shared(e, piece / job->n_parts);
 		int			from = piece % job->n_parts * job->part;
 
-		compute_values(e, &b, thread_rows(e, e->block_out, thread), from,
-					   from + job->part < head_dim ? from + job->part : head_dim);
+		compute_values(e, &b, from, from + job->part < head_dim ? from + job->part : head_dim, thread);
 	}
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * bytes.h
- *	  Little-endian numbers and half floats in byte arrays of any alignment.
+ *	  Numbers in byte arrays of any alignment, little-endian; sizes and hashes.
  *
  * src/core/bytes.h
  *
@@ -10,6 +10,7 @@
 #ifndef BN_BYTES_H
 #define BN_BYTES_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -41,30 +42,29 @@ bn_float_from_bits(uint32_t bits)
 	return f;
 }
 
-/* IEEE 754 binary16 to float; exact, and a NaN stays a NaN */
-static inline float
-bn_float_from_half(uint16_t h)
-{
-	uint32_t	sign = (uint32_t) (h & 0x8000) << 16;
-	uint32_t	magnitude = h & 0x7fff;
-
-	if (magnitude >= 0x7c00)	/* infinity, NaN */
-		return bn_float_from_bits(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-	if (magnitude >= 0x0400)	/* normal: the exponent's bias grows by 112 */
-		return bn_float_from_bits(sign | ((magnitude << 13) + (112u << 23)));
-
-	/* zero or subnormal: magnitude times 2^-24, which a float holds exactly */
-	{
-		float		f = (float) magnitude * (1.0f / 16777216.0f);
-
-		return sign ? -f : f;
-	}
-}
-
 static inline float
 bn_float_from_bfloat(uint16_t h)
 {
 	return bn_float_from_bits((uint32_t) h << 16);
+}
+
+static inline uint64_t
+bn_align_up(uint64_t n, uint64_t alignment)
+{
+	return (n + alignment - 1) / alignment * alignment;
+}
+
+/* FNV-1a of 64 bits, with the high half folded into the low one */
+static inline uint64_t
+bn_hash_bytes(const void *bytes, size_t length)
+{
+	const uint8_t *p = bytes;
+	uint64_t	h = UINT64_C(0xcbf29ce484222325);
+	size_t		i;
+
+	for (i = 0; i < length; i++)
+		h = (h ^ p[i]) * UINT64_C(0x100000001b3);
+	return h ^ h >> 32;
 }
 
 #endif							/* BN_BYTES_H */

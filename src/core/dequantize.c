@@ -11,6 +11,7 @@
  */
 #include "image.h"
 
+#include "../../kernels/kernels.h"
 #include "bytes.h"
 
 /*

@@ -16,11 +16,13 @@
 
 #include <stdatomic.h>
 
+#include "bytes.h"
 #include "step.h"
 
 /*
- * Multiply-adds between two looks at should_stop: 50 ms of the slowest kernel.
- * One that looks sums up is faster, and gets more at once (gemm_groups).
+ * Multiply-adds between two looks at should_stop, about: 50 ms of the slowest
+ * kernel.  A ternary matrix gets more at once where many tokens meet wide rows
+ * (GEMM_GRAIN: 57 million for 128 tokens and 2B4T's), or sums are looked up.
  */
 #define BN_STOP_CHECK_WORK (16 * 1024 * 1024)
 
@@ -99,12 +101,6 @@ struct bn_engine
 	int			layer;
 	bn_profile *profile;		/* or NULL */
 };
-
-static inline size_t
-bn_align_to(size_t n, size_t to)
-{
-	return (n + to - 1) / to * to;
-}
 
 static inline float *
 bn_row(float *base, int row, int width)

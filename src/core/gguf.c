@@ -99,25 +99,6 @@ static const type_name foreign_types[] = {
 
 #define LENGTH_OF(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
-static uint64_t
-round_up(uint64_t n, uint64_t alignment)
-{
-	return (n + alignment - 1) / alignment * alignment;
-}
-
-/* FNV-1a of 64 bits, with the high half folded into the low one */
-static uint64_t
-hash_bytes(const void *bytes, size_t length)
-{
-	const uint8_t *p = bytes;
-	uint64_t	h = UINT64_C(0xcbf29ce484222325);
-	size_t		i;
-
-	for (i = 0; i < length; i++)
-		h = (h ^ p[i]) * UINT64_C(0x100000001b3);
-	return h ^ h >> 32;
-}
-
 /*
  * Points *p to the next n bytes and steps over them.  They stay valid until
  * the next call.  n is at most READ_BUFFER_BYTES.
@@ -299,8 +280,8 @@ same_key(const bn_gguf_value *v, uint64_t hash, size_t length)
 }
 
 /*
- * Enters values[i] into the index.  Its hash of 64 bits stands for the key: a
- * file made to collide gains nothing but an error.
+ * Enters values[i] into the index.  Its hash of 64 bits stands for the key: in a
+ * file made for that, one key may be taken for another.
  */
 static bn_status
 index_value(bn_gguf *g, uint32_t i, const char *preview, bn_error *err)
@@ -331,7 +312,7 @@ static bn_status
 index_tensor(bn_gguf *g, uint32_t i, uint64_t offset, bn_error *err)
 {
 	const char *name = g->tensors[i].name;
-	uint32_t	slot = (uint32_t) hash_bytes(name, strlen(name)) & g->index_mask;
+	uint32_t	slot = (uint32_t) bn_hash_bytes(name, strlen(name)) & g->index_mask;
 	int			probes;
 
 	for (probes = 0; probes < MAX_PROBES; probes++)
@@ -465,7 +446,7 @@ read_value(bn_gguf *g, header_reader *r, uint32_t i, bn_error *err)
 		return bn_fail(err, BN_ERR_FORMAT, v->key_offset,
 					   "the key of metadata record %u, \"%s\", contains a zero byte", i, key);
 	v->key_length = (uint32_t) length;
-	v->key_hash = hash_bytes(p, (size_t) length);
+	v->key_hash = bn_hash_bytes(p, (size_t) length);
 	BN_TRY(index_value(g, i, key, err));
 
 	offset = r->offset;
@@ -730,8 +711,8 @@ check_neighbours(const bn_gguf *g, bn_error *err)
 			uint64_t	foreign = (t->bytes - 32) / 8 * 18;
 
 			/* where the alignment leaves room for either, the number is believed */
-			if (room != round_up(t->bytes, g->alignment) &&
-				(room == foreign || room == round_up(foreign, g->alignment)))
+			if (room != bn_align_up(t->bytes, g->alignment) &&
+				(room == foreign || room == bn_align_up(foreign, g->alignment)))
 				return bn_fail(err, BN_ERR_UNSUPPORTED, t->offset,
 							   "the tensor \"%s\" has type 36 but the size of IQ4_NL_4_4, not of I2_S",
 							   t->name);
@@ -760,7 +741,6 @@ bn_gguf_open(bn_gguf *g, const bn_source *source, void *scratch, size_t scratch_
 
 	memset(g, 0, sizeof(*g));
 	g->source = *source;
-	g->version = h.version;
 	g->n_values = h.n_values;
 	g->n_tensors = h.n_tensors;
 	g->values = (bn_gguf_value *) (base + l.values);
@@ -783,7 +763,7 @@ bn_gguf_open(bn_gguf *g, const bn_source *source, void *scratch, size_t scratch_
 		BN_TRY(read_tensor(g, &r, i, err));
 
 	BN_TRY(read_alignment(g, err));
-	g->data_offset = round_up(r.offset, g->alignment);
+	g->data_offset = bn_align_up(r.offset, g->alignment);
 	if (h.n_tensors > 0 && g->data_offset > source->size)
 		return bn_fail(err, BN_ERR_TRUNCATED, source->size,
 					   "the file ends before the data of its tensors");
@@ -797,7 +777,7 @@ const bn_gguf_value *
 bn_gguf_find(const bn_gguf *g, const char *key)
 {
 	size_t		length = strlen(key);
-	uint64_t	hash = hash_bytes(key, length);
+	uint64_t	hash = bn_hash_bytes(key, length);
 	uint32_t	slot = (uint32_t) hash & g->index_mask;
 
 	while (g->value_index[slot] != 0)
@@ -814,7 +794,7 @@ bn_gguf_find(const bn_gguf *g, const char *key)
 const bn_gguf_tensor *
 bn_gguf_find_tensor(const bn_gguf *g, const char *name)
 {
-	uint32_t	slot = (uint32_t) hash_bytes(name, strlen(name)) & g->index_mask;
+	uint32_t	slot = (uint32_t) bn_hash_bytes(name, strlen(name)) & g->index_mask;
 
 	while (g->tensor_index[slot] != 0)
 	{

@@ -66,7 +66,6 @@ typedef struct bn_gguf_tensor
 typedef struct bn_gguf
 {
 	bn_source	source;
-	uint32_t	version;
 	uint32_t	n_values;
 	uint32_t	n_tensors;
 	bn_gguf_value *values;		/* [n_values], in the caller's scratch */

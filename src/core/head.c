@@ -66,6 +66,13 @@ entry_of(const bn_engine *e, int row)
 	return &e->entries[e->head_entry[row]];
 }
 
+/* A thread's list of rows that the screen did not exclude */
+static inline int32_t *
+survivors_of(const bn_engine *e, int thread)
+{
+	return e->survivors + (size_t) thread * (size_t) e->max_survivors;
+}
+
 /* Logits of the rows [begin, end) of the output matrix for n_x vectors. */
 static void
 multiply_rows(bn_engine *e, float *logits, int begin, int end, const float *x, int n_x, int thread)
@@ -115,11 +122,18 @@ typedef struct bounds
 	float		norm_factor;
 } bounds;
 
+/* Of the rows of the output matrix: the screen's scales, their errors, their norms */
+static inline const float *
+screen_rows(const bn_engine *e)
+{
+	return (const float *) ((const char *) e->model->image + e->model->header->screen_rows_offset);
+}
+
 static inline bounds
 bounds_of(const bn_engine *e, int row)
 {
 	const bn_image_header *h = e->model->header;
-	const float *rows = (const float *) ((const char *) e->model->image + h->screen_rows_offset);
+	const float *rows = screen_rows(e);
 	size_t		n = bn_screen_row_count(h);
 
 	return (bounds) {rows + n, rows + 2 * n,
@@ -186,7 +200,7 @@ multiply_screen(void *arg, int begin, int end, int thread)
 	bn_engine  *e = job->engine;
 	const bn_image_header *h = e->model->header;
 	const bn_tensor *w = &h->screen;
-	const float *row_scale = (const float *) ((const char *) e->model->image + h->screen_rows_offset);
+	const float *row_scale = screen_rows(e);
 	int64_t		group_work = (int64_t) BN_TILE_ROWS * w->cols * job->n_rows;
 	int			most = (int) (BN_STOP_CHECK_WORK / group_work) / SCREEN_GRAIN * SCREEN_GRAIN;
 
@@ -364,7 +378,7 @@ find_best(void *arg, int begin, int end, int thread)
 {
 	head_job   *job = arg;
 	bn_engine  *e = job->engine;
-	int32_t    *survivors = e->survivors + (size_t) thread * (size_t) e->max_survivors;
+	int32_t    *survivors = survivors_of(e, thread);
 
 	for (; begin < end && !bn_engine_stopping(e, thread); begin++)
 	{
@@ -396,7 +410,7 @@ multiply_survivors(void *arg, int begin, int end, int thread)
 {
 	head_job   *job = arg;
 	bn_engine  *e = job->engine;
-	int32_t    *survivors = e->survivors + (size_t) thread * (size_t) e->max_survivors;
+	int32_t    *survivors = survivors_of(e, thread);
 
 	for (; begin < end && !bn_engine_stopping(e, thread); begin++)
 	{
@@ -427,7 +441,7 @@ choose_best(void *arg, int begin, int end, int thread)
 {
 	head_job   *job = arg;
 	bn_engine  *e = job->engine;
-	int32_t    *survivors = e->survivors + (size_t) thread * (size_t) e->max_survivors;
+	int32_t    *survivors = survivors_of(e, thread);
 
 	for (; begin < end && !bn_engine_stopping(e, thread); begin++)
 	{
@@ -533,9 +547,9 @@ finish_hidden(bn_engine *e, int t, float *x, bn_error *err)
 	const bn_config *c = e->model->config;
 
 	e->kernels->add(x, bn_row(e->branch, t, c->d_model), c->d_model);
-	e->kernels->rms_norm(x, x, bn_tensor_data(e->model, &e->model->header->output_norm),
-						 c->d_model, c->rms_eps);
-	if (!all_finite(x, (size_t) c->d_model))
+	if (!isfinite(e->kernels->rms_norm(x, x, bn_tensor_data(e->model, &e->model->header->output_norm),
+									   c->d_model, c->rms_eps)) ||
+		!all_finite(x, (size_t) c->d_model))
 		return bn_fail(err, BN_ERR_NUMERIC, BN_NO_OFFSET,
 					   "the hidden state at position %d is not finite",
 					   (int) e->entries[t].position);

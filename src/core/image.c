@@ -35,7 +35,7 @@ find_place(bn_image_header *h, bn_tensor *layers, const char *name)
 		return &h->output;
 	if (strcmp(name, "output_norm.weight") == 0)
 		return &h->output_norm;
-	if (bn_find_role(name, &layer, &role))
+	if (bn_find_layer_role(name, &layer, &role))
 		return &layers[layer * BN_LAYER_ROLES + role];
 	return NULL;
 }
@@ -174,11 +174,11 @@ check_layers(const bn_image_header *h, const bn_tensor *layers, bn_error *err)
 		int32_t		rows;
 		int32_t		cols;
 
-		if (bn_role_is_norm(role) ? t->type != BN_TENSOR_F32 : !is_ternary(t))
+		if (bn_layer_role_is_norm(role) ? t->type != BN_TENSOR_F32 : !is_ternary(t))
 			return damaged(err, "type of a tensor");
 		if (!(t->scale >= 0 && t->scale <= FLT_MAX))
 			return damaged(err, "scale of a tensor");
-		bn_role_shape(&h->config, role, &rows, &cols);
+		bn_layer_role_shape(&h->config, role, &rows, &cols);
 		BN_TRY(check_tensor(h, t, rows, cols, err));
 	}
 	return BN_OK;

@@ -36,9 +36,10 @@ static const char *const role_suffixes[BN_LAYER_ROLES] = {
 };
 
 static const char *const architectures[] = {"bitnet-b1.58", "bitnet-25"};
+#define N_ARCHITECTURES ((int) (sizeof(architectures) / sizeof(architectures[0])))
 
 void
-bn_role_shape(const bn_config *config, bn_layer_role role, int32_t *rows, int32_t *cols)
+bn_layer_role_shape(const bn_config *config, bn_layer_role role, int32_t *rows, int32_t *cols)
 {
 	int32_t		d_attn = config->n_heads * config->head_dim;
 	int32_t		d_kv = config->n_kv_heads * config->head_dim;
@@ -91,8 +92,8 @@ bn_ternary_weights(const bn_config *config)
 		int32_t		rows;
 		int32_t		cols;
 
-		bn_role_shape(config, (bn_layer_role) role, &rows, &cols);
-		if (!bn_role_is_norm((bn_layer_role) role))
+		bn_layer_role_shape(config, (bn_layer_role) role, &rows, &cols);
+		if (!bn_layer_role_is_norm((bn_layer_role) role))
 			n += (int64_t) rows * cols;
 	}
 	return n * config->n_layers;
@@ -109,7 +110,7 @@ bn_tensor_image_bytes(int32_t type, int32_t rows, int32_t cols)
 }
 
 bool
-bn_find_role(const char *name, int32_t *layer, bn_layer_role *role)
+bn_find_layer_role(const char *name, int32_t *layer, bn_layer_role *role)
 {
 	const char *p;
 	int			i;
@@ -170,20 +171,19 @@ get_dimension(const bn_gguf *g, const bn_image_header *h, const char *suffix,
 static bn_status
 read_architecture(const bn_gguf *g, bn_image_header *h, bn_error *err)
 {
+	const bn_gguf_value *v = bn_gguf_find(g, "general.architecture");
 	char	   *p;
 	int			i;
 
 	BN_TRY(bn_gguf_get_string(g, "general.architecture", h->architecture,
 							  sizeof(h->architecture), NULL, err));
-	for (i = 0; i < (int) (sizeof(architectures) / sizeof(architectures[0])); i++)
+	for (i = 0; i < N_ARCHITECTURES; i++)
 	{
-		const bn_gguf_value *v = bn_gguf_find(g, "general.architecture");
-
 		if (strcmp(h->architecture, architectures[i]) == 0 &&
 			v->count == strlen(architectures[i]))
 			break;
 	}
-	if (i == (int) (sizeof(architectures) / sizeof(architectures[0])))
+	if (i == N_ARCHITECTURES)
 	{
 		bn_fail(err, BN_ERR_UNSUPPORTED, BN_NO_OFFSET,
 				"the model has the architecture \"%s\", which is not supported",
@@ -519,7 +519,7 @@ refuse_extra_tensors(const bn_gguf *g, int32_t n_layers, bn_error *err)
 		int32_t		layer;
 		bn_layer_role role;
 
-		if (bn_find_role(name, &layer, &role))
+		if (bn_find_layer_role(name, &layer, &role))
 		{
 			if (layer >= n_layers)
 				return bn_fail(err, BN_ERR_FORMAT, BN_NO_OFFSET,
@@ -554,8 +554,8 @@ plan_layer(const bn_gguf *g, const bn_config *c, int32_t layer, bool five,
 		int32_t		cols;
 
 		bn_format(name, sizeof(name), "blk.%d.%s", (int) layer, role_suffixes[i]);
-		bn_role_shape(c, role, &rows, &cols);
-		if (bn_role_is_norm(role))
+		bn_layer_role_shape(c, role, &rows, &cols);
+		if (bn_layer_role_is_norm(role))
 			BN_TRY(plan_norm(g, name, cols, &tensors[i], &end[SECTION_NORMS], err));
 		else
 			BN_TRY(plan_linear(g, name, rows, cols, five, &tensors[i], &end[SECTION_TERNARY],
@@ -638,7 +638,7 @@ bn_plan_tensors(const bn_gguf *g, bn_image_header *h, uint64_t vocab_bytes,
 	if (wants_screen(h, options.screen))
 		plan_screen(h, alignment);
 	for (i = 0; layers && i < c->n_layers * BN_LAYER_ROLES; i++)
-		layers[i].offset += base[bn_role_is_norm((bn_layer_role) (i % BN_LAYER_ROLES)) ?
+		layers[i].offset += base[bn_layer_role_is_norm((bn_layer_role) (i % BN_LAYER_ROLES)) ?
 								 SECTION_NORMS : SECTION_TERNARY];
 	return BN_OK;
 }

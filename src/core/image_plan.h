@@ -15,30 +15,25 @@
 #ifndef BN_IMAGE_PLAN_H
 #define BN_IMAGE_PLAN_H
 
+#include "bytes.h"
 #include "image.h"
 
-static inline uint64_t
-bn_align_up(uint64_t n, uint64_t alignment)
-{
-	return (n + alignment - 1) / alignment * alignment;
-}
-
 static inline bool
-bn_role_is_norm(bn_layer_role role)
+bn_layer_role_is_norm(bn_layer_role role)
 {
 	return role == BN_ATTN_NORM || role == BN_ATTN_SUB_NORM ||
 		role == BN_FFN_NORM || role == BN_FFN_SUB_NORM;
 }
 
 /* The shape that a layer's tensor must have; rows is 1 for a norm. */
-extern void bn_role_shape(const bn_config *config, bn_layer_role role,
+extern void bn_layer_role_shape(const bn_config *config, bn_layer_role role,
 						  int32_t *rows, int32_t *cols);
 
 /* Bytes in the image of a tensor of this type and shape. */
 extern uint64_t bn_tensor_image_bytes(int32_t type, int32_t rows, int32_t cols);
 
 /* The layer and role of a tensor's name "blk.N.suffix"; false if it has none. */
-extern bool bn_find_role(const char *name, int32_t *layer, bn_layer_role *role);
+extern bool bn_find_layer_role(const char *name, int32_t *layer, bn_layer_role *role);
 
 /*
  * Fills architecture, name and config from the file's metadata and the shape

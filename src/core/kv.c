@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "bytes.h"
+
 #define NONE (-1)
 
 typedef struct page
@@ -48,9 +50,7 @@ struct bn_kv
 static size_t
 blocks_offset(int32_t n_pages)
 {
-	size_t		size = sizeof(bn_kv) + (sizeof(page) + sizeof(int32_t)) * (size_t) n_pages;
-
-	return (size + 63) / 64 * 64;
+	return bn_align_up(sizeof(bn_kv) + (sizeof(page) + sizeof(int32_t)) * (size_t) n_pages, 64);
 }
 
 static page *

@@ -4,8 +4,9 @@
  *	  Worker threads for the inner loops of a step.
  *
  * The threads of a pool run core code only.  They are created with all signals
- * blocked, and are there between bn_pool_begin and bn_pool_end only.  The work of a call is the same whatever the
- * number of threads; only who does a part of it changes.
+ * blocked, and are there between bn_pool_begin and bn_pool_end only.  The work
+ * of a call is the same whatever the number of threads; only who does a part of
+ * it changes.
  *
  * src/core/pool.h
  *

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "splitter.h"
+#include "utf8.h"
 
 #define ANSWER_PREFIX "Assistant: "
 #define MAX_PREFIX 16

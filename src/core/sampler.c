@@ -41,7 +41,7 @@ swap(bn_candidate *a, bn_candidate *b)
 	*b = t;
 }
 
-/* Restores a heap whose root, the best (or worst) of all, may be misplaced. */
+/* Restores a heap, whose root is the best (or worst) of all, where node i may be misplaced. */
 static void
 sift_down(bn_candidate *heap, int32_t n, int32_t i, bool best_first)
 {

@@ -24,6 +24,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "bytes.h"
+
 /* Logits of one step; a row is large (128256 floats in 2B4T). */
 #define MAX_LOGIT_ROWS 64
 
@@ -76,7 +78,7 @@ take(char *memory, size_t *used, size_t size)
 {
 	void	   *result = memory ? memory + *used : NULL;
 
-	*used += (size + 63) / 64 * 64;
+	*used += bn_align_up(size, 64);
 	return result;
 }
 
@@ -238,6 +240,9 @@ check_request(const bn_schedule *s, const bn_request *requests, int index, bn_er
 		((r->kind == BN_REQUEST_GENERATE || r->kind == BN_REQUEST_NEXT) && r->max_output < 1) ||
 		(r->kind == BN_REQUEST_SCORE && (r->n_context < 1 || r->n_context > r->n_tokens)))
 		return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET, "request %d has no tokens", index);
+	for (int32_t i = 0; i < r->n_tokens; i++)
+		if (r->tokens[i] < 0 || r->tokens[i] >= s->model->config->vocab_size)
+			return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET, "token %d of request %d is not in the vocabulary", (int) i, index);
 	if (length > s->max_positions)
 		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
 					   "%ld tokens are needed, the model's context holds %d",

@@ -92,7 +92,7 @@ bn_screen_build(bn_image_header *h, void *scratch, const bn_hooks *hooks, bn_err
 		scale[r] = info.scale;
 		error[r] = upper_norm(sums[1], cols);
 		norm[r] = upper_norm(sums[0], cols) + error[r];
-		if (!(norm[r] <= h->screen_norm))
+		if (norm[r] > h->screen_norm)
 			h->screen_norm = norm[r];
 	}
 	for (; r < (int32_t) bn_screen_row_count(h); r++)

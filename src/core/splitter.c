@@ -24,6 +24,7 @@
 #include <stdbool.h>
 
 #include "unicode_tables.h"
+#include "utf8.h"
 
 #define LONG_S 0x017F			/* the only non-ASCII letter that folds to one
 								 * of a contraction's */
@@ -34,58 +35,6 @@ typedef struct split_text
 	size_t		length;
 	const bn_hooks *hooks;
 } split_text;
-
-uint32_t
-bn_utf8_decode(const uint8_t *text, size_t length, size_t *bytes)
-{
-	uint8_t		lead = text[0];
-	uint32_t	code;
-	uint32_t	low = 0x80;		/* range of the second byte */
-	uint32_t	high = 0xBF;
-	size_t		n;
-
-	*bytes = 1;
-	if (lead < 0x80)
-		return lead;
-	if (lead >= 0xC2 && lead <= 0xDF)
-	{
-		n = 2;
-		code = lead & 0x1F;
-	}
-	else if (lead >= 0xE0 && lead <= 0xEF)
-	{
-		n = 3;
-		code = lead & 0x0F;
-		if (lead == 0xE0)
-			low = 0xA0;
-		else if (lead == 0xED)
-			high = 0x9F;
-	}
-	else if (lead >= 0xF0 && lead <= 0xF4)
-	{
-		n = 4;
-		code = lead & 0x07;
-		if (lead == 0xF0)
-			low = 0x90;
-		else if (lead == 0xF4)
-			high = 0x8F;
-	}
-	else
-		return UINT32_MAX;
-
-	if (n > length)
-		return UINT32_MAX;
-	for (size_t i = 1; i < n; i++)
-	{
-		if (text[i] < low || text[i] > high)
-			return UINT32_MAX;
-		code = code << 6 | (text[i] & 0x3F);
-		low = 0x80;
-		high = 0xBF;
-	}
-	*bytes = n;
-	return code;
-}
 
 bn_class
 bn_code_class(uint32_t code)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * splitter.h
- *	  The pre-tokeniser: text to pieces that BPE never joins.
+ *	  The pre-tokenizer: text to pieces that BPE never joins.
  *
  * Internal to the tokenizer.
  *
@@ -31,13 +31,6 @@ typedef enum bn_splitter
 	BN_SPLIT_QWEN2 = 2,
 	BN_SPLIT_GPT2 = 3
 } bn_splitter;
-
-/*
- * The code point at text[0 .. length), length > 0, and the number of its
- * bytes.  A byte that does not begin a valid UTF-8 sequence is an element of
- * its own, UINT32_MAX.
- */
-extern uint32_t bn_utf8_decode(const uint8_t *text, size_t length, size_t *bytes);
 
 extern bn_class bn_code_class(uint32_t code);
 

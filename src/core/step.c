@@ -80,18 +80,18 @@ max_size(size_t a, size_t b)
  * only adds up their sizes.  Returns the whole size.
  */
 static size_t
-lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
+lay_out(bn_engine *e, char *memory, const bn_config *c)
 {
 	size_t		n = (size_t) e->max_entries;
 	size_t		d_q = (size_t) c->n_heads * (size_t) c->head_dim;
 	size_t		d_kv = (size_t) c->n_kv_heads * (size_t) c->head_dim;
 	size_t		widest = max_size(max_size((size_t) c->d_model, d_q), (size_t) c->d_ffn);
 	size_t		group = (size_t) (c->n_heads / c->n_kv_heads);
-	size_t		used = bn_align_to(sizeof(bn_engine), 64);
+	size_t		used = bn_align_up(sizeof(bn_engine), 64);
 	size_t		block_queries;
 
-	e->score_stride = bn_align_to((size_t) e->max_positions, 16);
-	e->scratch_stride = bn_align_to(widest, 16);
+	e->score_stride = bn_align_up((size_t) e->max_positions, 16);
+	e->scratch_stride = bn_align_up(widest, 16);
 	e->quant_stride = bn_quant_stride(widest);
 	e->max_block = (int) (max_size(1, BLOCK_QUERIES / group));
 	if ((size_t) e->max_block * group * e->score_stride > BLOCK_SCORES)
@@ -104,7 +104,7 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	do { \
 		if (memory) \
 			e->field = (void *) (memory + used); \
-		used += bn_align_to((count) * sizeof(*e->field), 64); \
+		used += bn_align_up((count) * sizeof(*e->field), 64); \
 	} while (0)
 
 	TAKE(frequency, (size_t) c->head_dim / 2);
@@ -120,18 +120,18 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 	TAKE(up, n * (size_t) c->d_ffn);
 	TAKE(quantized, n * e->quant_stride);
 	TAKE(quant, n);
-	TAKE(scores, (size_t) n_threads * block_queries * e->score_stride);
+	TAKE(scores, (size_t) e->n_threads * block_queries * e->score_stride);
 	TAKE(split_scores, BN_SPLIT_TOKENS * (size_t) c->n_heads * e->score_stride);
-	TAKE(block_q, (size_t) n_threads * block_queries * (size_t) c->head_dim);
-	TAKE(block_out, (size_t) n_threads * block_queries * (size_t) c->head_dim);
+	TAKE(block_q, (size_t) e->n_threads * block_queries * (size_t) c->head_dim);
+	TAKE(block_out, (size_t) e->n_threads * block_queries * (size_t) c->head_dim);
 	TAKE(block_begin, n + 1);
-	TAKE(scratch, (size_t) n_threads * e->scratch_stride);
+	TAKE(scratch, (size_t) e->n_threads * e->scratch_stride);
 	TAKE(head_entry, n);
 	TAKE(head_fixed, n * 2 * bn_quant_stride((size_t) c->d_model));
 	TAKE(head_scale, n);
 	TAKE(screened, n);
 	TAKE(block_bound, n * (size_t) e->n_output_blocks);
-	TAKE(survivors, (size_t) n_threads * (size_t) e->max_survivors);
+	TAKE(survivors, (size_t) e->n_threads * (size_t) e->max_survivors);
 #undef TAKE
 	return used;
 }
@@ -139,9 +139,9 @@ lay_out(bn_engine *e, char *memory, const bn_config *c, int n_threads)
 size_t
 bn_engine_size(const bn_config *config, int max_entries, int n_threads, int32_t max_positions)
 {
-	bn_engine	e = {.max_entries = max_entries, .max_positions = max_positions};
+	bn_engine	e = {.n_threads = n_threads, .max_entries = max_entries, .max_positions = max_positions};
 
-	return lay_out(&e, NULL, config, n_threads);
+	return lay_out(&e, NULL, config);
 }
 
 bn_engine *
@@ -160,7 +160,7 @@ bn_engine_init(void *memory, const bn_model *model, bn_kv *kv, const bn_kernels 
 	e->n_threads = bn_pool_threads(pool);
 	e->max_entries = max_entries;
 	e->max_positions = max_positions;
-	lay_out(e, memory, c, bn_pool_threads(pool));
+	lay_out(e, memory, c);
 
 	/* theta^(-2 i / head_dim) */
 	for (i = 0; i < c->head_dim / 2; i++)

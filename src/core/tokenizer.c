@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "splitter.h"
+#include "utf8.h"
 #include "vocab.h"
 
 #define SMALL_PIECE 64			/* bytes up to which no scratch is needed */

@@ -97,21 +97,4 @@ extern int32_t bn_token_find(const bn_vocab *vocab, const void *text, size_t len
 /* Does generation end at this token (eos, eot, or an end-of-text control token)? */
 extern bool bn_token_is_stop(const bn_vocab *vocab, int32_t token);
 
-/*
- * Bytes to whole characters.  Tokens may end inside a character, so a stream
- * keeps an incomplete tail until the rest comes.  Invalid sequences become
- * U+FFFD, one for each maximal subpart; NUL is dropped, since a text value
- * cannot hold it.  push writes at most 3 * (length + 3) bytes to out; finish,
- * at most 3 (an unfinished character becomes one U+FFFD).
- */
-typedef struct bn_utf8_stream
-{
-	uint8_t		pending[4];
-	uint32_t	n_pending;
-} bn_utf8_stream;
-
-extern size_t bn_utf8_push(bn_utf8_stream *stream, const uint8_t *bytes, size_t length,
-						   char *out);
-extern size_t bn_utf8_finish(bn_utf8_stream *stream, char *out);
-
 #endif							/* BN_TOKENIZER_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * utf8.c
- *	  Bytes of tokens to whole, valid characters.
+ *	  UTF-8 to code points, and bytes of tokens to whole, valid characters.
  *
  * Invalid sequences are replaced as the Unicode standard recommends (chapter
  * 3.9, "U+FFFD substitution of maximal subparts") and as WHATWG's decoder does.
@@ -10,8 +10,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "tokenizer.h"
+#include "utf8.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* Bytes of the character that a byte begins, or 0 if it begins none. */
@@ -57,6 +58,27 @@ continues(const uint8_t *pending, uint32_t n_pending, uint8_t byte)
 		}
 	}
 	return byte >= low && byte <= high;
+}
+
+uint32_t
+bn_utf8_decode(const uint8_t *text, size_t length, size_t *bytes)
+{
+	uint32_t	n = character_length(text[0]);
+	uint32_t	code = text[0] & (0x7F >> n);
+
+	*bytes = 1;
+	if (n == 1)
+		return text[0];
+	if (n == 0 || n > length)
+		return UINT32_MAX;
+	for (uint32_t i = 1; i < n; i++)
+	{
+		if (!continues(text, i, text[i]))
+			return UINT32_MAX;
+		code = code << 6 | (text[i] & 0x3F);
+	}
+	*bytes = n;
+	return code;
 }
 
 static size_t

@@ -19,8 +19,10 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "image.h"
 #include "splitter.h"
+#include "utf8.h"
 
 #define MAX_MERGES (4u * 1024 * 1024)
 #define MAX_TOKEN_TEXT 1024		/* bytes of a token as the file spells it */
@@ -210,8 +212,7 @@ read_kind(const bn_gguf *g, bn_vocab *v, bn_error *err)
 }
 
 /*
- * The code point at p, which must be of one or two bytes (GPT-2's map has no
- * longer ones), as a byte, or -1.
+ * The byte that the character at p stands for in GPT-2's map, or -1.
  */
 static int
 spelled_byte(const uint8_t *p, size_t length, size_t *bytes)
@@ -251,13 +252,7 @@ unspell(uint8_t *text, size_t *length)
 static uint32_t
 text_hash(const uint8_t *text, size_t length)
 {
-	uint64_t	h = UINT64_C(0xCBF29CE484222325);	/* FNV-1a, then mixed */
-
-	for (size_t i = 0; i < length; i++)
-		h = (h ^ text[i]) * UINT64_C(0x100000001B3);
-	h ^= h >> 32;
-	h *= UINT64_C(0x9E3779B97F4A7C15);
-	return (uint32_t) (h >> 32);
+	return (uint32_t) (bn_hash_bytes(text, length) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
 }
 
 /* Adds a token under its text, unless another one has it already. */

@@ -17,6 +17,7 @@
 #include "utils/array.h"
 
 #include "../core/tokenizer.h"
+#include "../core/utf8.h"
 #include "bitnet.h"
 
 /* A text in UTF-8, not terminated; data is NULL where there is none. */

@@ -14,6 +14,8 @@
  */
 #include "fuzz_vocab.h"
 
+#include "../../src/core/utf8.h"
+
 static bn_vocab *vocabs[3];
 
 static void

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/core/scheduler.h"
 #include "tap.h"
 #include "works.h"
 
@@ -531,7 +532,12 @@ test_errors(const model_file *m)
 	add_caller(&r, &good, 0, 3);
 	make_job(&bad, 2, 10, 10, 1);
 	bad.works[1].tokens[9] = m->model.config->vocab_size;
-	ok(bn_schedule_add(r.schedule, &bad.run, &err) == BN_OK && step_until_idle(&r) > 0 && bad.run.status == BN_ERR_INVALID &&
+	ok(bn_schedule_add(r.schedule, &bad.run, &err) == BN_ERR_INVALID,
+	   "a token that does not exist is refused: %s", err.detail);
+	bad.works[1].tokens[9] = 3;
+	ok(bn_schedule_add(r.schedule, &bad.run, &err) == BN_OK, "without it the request is taken");
+	bad.works[1].tokens[9] = m->model.config->vocab_size;	/* somebody writes into what is shared */
+	ok(step_until_idle(&r) > 0 && bad.run.status == BN_ERR_INVALID &&
 	   bad.run.error.detail[0] != '\0', "a request that fails ends its run: %s", bad.run.error.detail);
 	ok(is_right(&r, &good), "and no other");
 	bn_schedule_remove(r.schedule, &bad.run);
@@ -540,26 +546,53 @@ test_errors(const model_file *m)
 	free_job(&bad);
 }
 
-/* Values too large for the cache's half floats must not be lost in a layer. */
-static void
-test_overflow(const model_file *m)
+/* Is there an infinity or a NaN in any page of the cache, used or not? */
+static bool
+cache_is_finite(const rig *r, int32_t n_pages)
 {
+	const bn_config *c = r->m->model.config;
+	size_t		bytes = bn_kv_page_bytes(c) * (size_t) n_pages;
+	const uint16_t *values = (const uint16_t *) ((const char *) r->schedule->kv + bn_kv_size(c, n_pages) - bytes);
+
+	for (size_t i = 0; i < bytes / sizeof(uint16_t); i++)
+		if ((values[i] & 0x7C00) == 0x7C00)
+			return false;
+	return true;
+}
+
+/*
+ * Values too large for the cache's half floats, or for a float's square, must not
+ * be lost: from a scale at which all is well to one at which nothing is.
+ */
+static void
+test_overflow(const model_file *m, bn_layer_role role, int32_t layer)
+{
+	enum {PAGES = 8};
 	static caller c;
-	bn_tensor  *weights = (bn_tensor *) m->model.layers;	/* of our own memory */
-	float		scale = weights[BN_ATTN_V].scale;
-	bn_error	err = {0};
+	bn_tensor  *weights = (bn_tensor *) m->model.layers + layer * BN_LAYER_ROLES + role;	/* of our own memory */
+	float		old_scale = weights->scale;
+	int			n_good = 0;
+	int			n_refused = 0;
+	bool		lost = false;
 	rig			r;
 
-	open_rig(&r, m, 16, 16, 64, 64);
-	make_job(&c, 1, 40, 10, 1);
-	weights[BN_ATTN_V].scale = 1e6f;
-	ok(bn_schedule_add(r.schedule, &c.run, &err) == BN_OK && step_until_idle(&r) > 0 &&
-	   c.run.status == BN_ERR_NUMERIC, "values that overflow in a layer are an error: %s", c.run.error.detail);
-	weights[BN_ATTN_V].scale = scale;
-	bn_schedule_stop(r.schedule, &c.run, 0);
-	bn_schedule_remove(r.schedule, &c.run);
+	open_rig(&r, m, 16, 16, 64, PAGES);
+	for (weights->scale = 1; weights->scale < 1e30f; weights->scale *= 2)
+	{
+		add_job(&r, &c, 1, 40, 10, 1);
+		step_until_idle(&r);
+		if (c.run.status == BN_OK)
+			n_good++;
+		else if (c.run.status == BN_ERR_NUMERIC)
+			n_refused++;
+		lost |= c.run.status == BN_OK && (n_refused > 0 || !cache_is_finite(&r, PAGES));
+		bn_schedule_stop(r.schedule, &c.run, 0);
+		remove_job(&r, &c);
+	}
+	weights->scale = old_scale;
+	ok(n_good > 0 && n_refused > 0 && n_good + n_refused == 100 && !lost,
+	   "values that overflow are an error: %d scales are good, %d not", n_good, n_refused);
 	close_rig(&r, "after an overflow");
-	free_job(&c);
 }
 
 /* A caller's stop ends one request, whose output stays. */
@@ -646,7 +679,9 @@ main(int argc, char **argv)
 	test_order(&m);
 	test_whole_cache(&m);
 	test_errors(&m);
-	test_overflow(&m);
+	test_overflow(&m, BN_ATTN_V, 0);
+	test_overflow(&m, BN_ATTN_K, 0);
+	test_overflow(&m, BN_FFN_DOWN, m.model.config->n_layers - 1);
 	test_stop(&m);
 	test_drafts(&m);
 	model_file_close(&m);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "tap.h"
-#include "../../src/core/tokenizer.h"
+#include "../../src/core/utf8.h"
 
 #define R "\xEF\xBF\xBD"
 
