@@ -7,8 +7,8 @@
 --
 -- None is STRICT, because NULL stands for the default of an optional argument;
 -- NULL content gives NULL without asking the model.  They are STABLE: a result
--- depends on nothing but the arguments and the model, which stays the same
--- during a statement.  The high costs make the planner evaluate them last.
+-- depends on nothing but the arguments and the model, which a process goes on
+-- with for a statement even if its file is replaced.  The high costs make the planner evaluate them last.
 
 CREATE FUNCTION bitnet_generate(
 	prompt text,

@@ -21,6 +21,10 @@ SELECT e.ord, e.embedding = bitnet_embed(body) AS same
 FROM (SELECT array_agg(body ORDER BY id) AS bodies FROM samples) a,
 	bitnet_embed(bodies) e JOIN samples ON id = e.ord ORDER BY e.ord;
 SELECT ord, embedding IS NULL AS empty FROM bitnet_embed(ARRAY['a', NULL, '', 'b']);
+-- More than are computed at once
+SELECT count(*), count(e.embedding) AS vectors, min(e.ord), max(e.ord), bool_and(e.embedding = s.embedding) AS same
+FROM (SELECT array_agg(CASE WHEN i % 7 > 0 THEN 'text ' || i % 10 END ORDER BY i) AS bodies FROM generate_series(1, 2100) i) a,
+	bitnet_embed(bodies) e JOIN (SELECT i, bitnet_embed('text ' || i) AS embedding FROM generate_series(0, 9) i) s ON s.i = e.ord % 10;
 
 -- Fewer dimensions: the first ones, with length 1 again
 SELECT array_length(short, 1) AS n, abs(dot(short, short) - 1) < 1e-5 AS unit,

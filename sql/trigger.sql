@@ -59,6 +59,20 @@ CREATE TRIGGER place BEFORE INSERT ON p FOR EACH ROW
 INSERT INTO p (body) VALUES ('some text');
 SELECT at ~= to_point(bitnet_embed(body)) AS cast_as_wanted,
 	place ~= at AS domain_likewise FROM p ORDER BY place IS NULL;
+DROP TRIGGER at ON p;
+DROP TRIGGER place ON p;
+ALTER TABLE p ADD double float8[], ADD short varchar(5);
+CREATE TRIGGER double BEFORE INSERT ON p FOR EACH ROW
+	EXECUTE FUNCTION bitnet_trigger('double', 'bitnet_embed', 'body');
+INSERT INTO p (body) VALUES ('another text') RETURNING double = bitnet_embed(body)::float8[] AS each_element;
+CREATE FUNCTION to_varchar(real[]) RETURNS varchar LANGUAGE sql AS $$ SELECT 'longer than that'::varchar $$;
+CREATE CAST (real[] AS varchar) WITH FUNCTION to_varchar(real[]) AS ASSIGNMENT;
+CREATE TRIGGER short BEFORE INSERT ON p FOR EACH ROW
+	EXECUTE FUNCTION bitnet_trigger('short', 'bitnet_embed', 'body');
+INSERT INTO p (body) VALUES ('some text');
+INSERT INTO p (short) VALUES (bitnet_embed('some text'));
+DROP CAST (real[] AS varchar);
+DROP FUNCTION to_varchar;
 DROP TABLE p;
 DROP CAST (real[] AS point);
 
@@ -86,7 +100,7 @@ SELECT code, replace(message, '"y"', '"x"') AS message, detail, hint FROM unnest
 	$$'json', 'bitnet_summarize', 'body'$$,
 	$$'target', 'bitnet_summarize', 'id'$$,
 	$$'target', 'bitnet_summarize', 'name'$$,
-	$$'target', 'bitnet_embed', 'body'$$,
+	$$'json', 'bitnet_embed', 'body'$$,
 	$$'target', 'bitnet_classify', 'body'$$,
 	$$'target', 'bitnet_classify', 'body', '{"labels": ["a"]}'$$,
 	$$'target', 'bitnet_classify', 'body', '{"labels": ["a", 1]}'$$,

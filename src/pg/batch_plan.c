@@ -32,6 +32,7 @@
 #include "batch_functions.h"
 #include "batch_order.h"
 #include "batch_scan.h"
+#include "compat.h"
 
 /* What the nodes above one do with its rows */
 #define STOPS_EARLY		1		/* may not want all of them */
@@ -599,6 +600,7 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.startup_cost = plan->startup_cost;
 	scan->scan.plan.total_cost = plan->total_cost;
+	compat_copy_disabled_nodes(&scan->scan.plan, plan);
 	scan->scan.plan.plan_rows = plan->plan_rows;
 	scan->scan.plan.plan_width = plan->plan_width;
 	scan->scan.plan.parallel_safe = plan->parallel_safe;
@@ -615,7 +617,7 @@ typedef struct Demand
 {
 	int			outer;			/* flags */
 	int			inner;
-	int			listed;			/* of Append, MergeAppend and CustomScan */
+	int			listed;			/* of Append and MergeAppend */
 	int64		outer_wanted;
 } Demand;
 
@@ -634,9 +636,6 @@ demand_of(Plan *plan, int flags, List *subplans)
 		case T_Append:
 		case T_MergeAppend:
 			d.listed = flags & ~TAKES_ALL;
-			break;
-		case T_CustomScan:
-			d.listed |= flags & MARKS;
 			break;
 		case T_Result:
 			d.outer |= flags & MARKS;
@@ -707,7 +706,10 @@ rewrite_list(List *plans, int flags, Rewrite *rewrite)
 		lfirst(lc) = rewrite_plan(lfirst(lc), flags, 0, rewrite);
 }
 
-/* The same for a whole plan; returns its new top. */
+/*
+ * The same for a whole plan; returns its new top.  What is below the nodes of
+ * other extensions stays as these have planned it.
+ */
 static Plan *
 rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
@@ -722,8 +724,6 @@ rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 		rewrite_list(((Append *) plan)->appendplans, demand.listed, rewrite);
 	else if (IsA(plan, MergeAppend))
 		rewrite_list(((MergeAppend *) plan)->mergeplans, demand.listed, rewrite);
-	else if (IsA(plan, CustomScan))
-		rewrite_list(((CustomScan *) plan)->custom_plans, demand.listed, rewrite);
 	else if (IsA(plan, SubqueryScan))
 		((SubqueryScan *) plan)->subplan = rewrite_plan(((SubqueryScan *) plan)->subplan,
 														demand.outer, 0, rewrite);

@@ -20,6 +20,9 @@
 #include "functions.h"
 #include "run.h"
 
+/* Elements of an array that are embedded in one run: their vectors are in memory. */
+#define TEXTS_AT_ONCE 1024
+
 PG_FUNCTION_INFO_V1(bitnet_embed);
 PG_FUNCTION_INFO_V1(bitnet_embed_array);
 PG_FUNCTION_INFO_V1(bitnet_similarity);
@@ -65,9 +68,10 @@ embed_request(const BitnetModel *model, const BitnetArgs *args, BitnetText input
 	return request;
 }
 
-float	  **
-BitnetEmbed(const BitnetModel *model, const BitnetArgs *args,
-			const BitnetText *inputs, int n, int *dimensions)
+/* What BitnetEmbed() does, for n texts of n_all, of which n_before are done. */
+static float **
+embed_some(const BitnetModel *model, const BitnetArgs *args,
+		   const BitnetText *inputs, int n, int n_before, int n_all, int *dimensions)
 {
 	int32		d_model = model->model.config->d_model;
 	float	  **results = palloc0(sizeof(float *) * Max(n, 1));
@@ -93,6 +97,8 @@ BitnetEmbed(const BitnetModel *model, const BitnetArgs *args,
 		request = embed_request(model, args, inputs[i]);
 		BitnetAddRequest(run, &request);
 	}
+	run->n_texts_before = n_before;
+	run->n_texts_all = n_all;
 	BitnetRunRequests(run);
 
 	MemoryContextSwitchTo(run->caller);
@@ -111,6 +117,13 @@ BitnetEmbed(const BitnetModel *model, const BitnetArgs *args,
 	}
 	BitnetEndRun(run);
 	return results;
+}
+
+float	  **
+BitnetEmbed(const BitnetModel *model, const BitnetArgs *args,
+			const BitnetText *inputs, int n, int *dimensions)
+{
+	return embed_some(model, args, inputs, n, 0, n, dimensions);
 }
 
 ArrayType *
@@ -177,14 +190,14 @@ Datum
 bitnet_embed_array(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const BitnetModel *model;
 	BitnetArgs	args;
 	Datum	   *elements;
 	bool	   *element_nulls;
-	BitnetText *inputs;
-	float	  **vectors;
-	int			dimensions;
+	MemoryContext context;
+	MemoryContext old;
 	int			n;
-	int			i;
+	int			first;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
@@ -194,24 +207,34 @@ bitnet_embed_array(PG_FUNCTION_ARGS)
 	if (n == 0)
 		return (Datum) 0;
 
-	inputs = palloc0(sizeof(BitnetText) * n);
-	for (i = 0; i < n; i++)
-		if (!element_nulls[i])
-			inputs[i] = BitnetTextFromDatum(elements[i]);
-	vectors = BitnetEmbed(BitnetGetModel(fcinfo->flinfo, args.model), &args,
-						  inputs, n, &dimensions);
-
-	for (i = 0; i < n; i++)
+	model = BitnetGetModel(fcinfo->flinfo, args.model);
+	context = AllocSetContextCreate(CurrentMemoryContext, "bitnet vectors", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (first = 0; first < n; first += TEXTS_AT_ONCE)
 	{
-		Datum		values[2] = {Int32GetDatum(i + 1), (Datum) 0};
-		bool		nulls[2] = {false, vectors[i] == NULL};
+		int			n_now = Min(n - first, TEXTS_AT_ONCE);
+		BitnetText *inputs = palloc0(sizeof(BitnetText) * n_now);
+		float	  **vectors;
+		int			dimensions;
+		int			i;
 
-		if (vectors[i] != NULL)
-			values[1] = PointerGetDatum(BitnetVectorArray(vectors[i], dimensions));
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-		if (vectors[i] != NULL)
-			pfree(DatumGetPointer(values[1]));
+		for (i = 0; i < n_now; i++)
+			if (!element_nulls[first + i])
+				inputs[i] = BitnetTextFromDatum(elements[first + i]);
+		vectors = embed_some(model, &args, inputs, n_now, first, n, &dimensions);
+		for (i = 0; i < n_now; i++)
+		{
+			Datum		values[2] = {Int32GetDatum(first + i + 1), (Datum) 0};
+			bool		nulls[2] = {false, vectors[i] == NULL};
+
+			if (vectors[i] != NULL)
+				values[1] = PointerGetDatum(BitnetVectorArray(vectors[i], dimensions));
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		}
+		MemoryContextReset(context);
 	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 	return (Datum) 0;
 }
 

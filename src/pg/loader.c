@@ -59,6 +59,8 @@ typedef struct LoadProgress
 	const char *name;
 	TimestampTz started;
 	TimestampTz reported;
+	MemoryContext context;
+	ErrorData  *error;			/* met when reporting, to be thrown later; or NULL */
 } LoadProgress;
 
 /* An error of the system, in its own words; they may be in any language. */
@@ -131,10 +133,10 @@ read_in_thread(void *file, uint64_t offset, void *buf, size_t len)
 
 /*
  * bn_hooks.progress: tells about a load that takes long, the client or, in the
- * preload worker, the log.  Interrupts are held because a message would serve
- * them, and callbacks of the core must return; should_stop sees them next.  So
- * nothing is sent to a client that does not read: waiting for it, the process
- * could not be ended.
+ * preload worker, the log.  Callbacks of the core must return: interrupts are
+ * held because a message would serve them, and an error, of a hook of the log
+ * for example, is kept; should_stop sees both next.  Nothing is sent to a
+ * client that does not read: waiting for it, the process could not be ended.
  */
 static void
 report_progress(void *ctx, uint64_t done, uint64_t total)
@@ -149,11 +151,28 @@ report_progress(void *ctx, uint64_t done, uint64_t total)
 		!BitnetClientReads())
 		return;
 	progress->reported = now;
-	HOLD_INTERRUPTS();
-	ereport(MyBackendType == B_BG_WORKER && !IsParallelWorker() ? LOG : NOTICE,
-			(errmsg("bitnet: loading model \"%s\": %d %%", progress->name,
-					(int) ((double) done / (double) total * 100))));
-	RESUME_INTERRUPTS();
+	PG_TRY();
+	{
+		HOLD_INTERRUPTS();
+		ereport(MyBackendType == B_BG_WORKER && !IsParallelWorker() ? LOG : NOTICE,
+				(errmsg("bitnet: loading model \"%s\": %d %%", progress->name,
+						(int) ((double) done / (double) total * 100))));
+		RESUME_INTERRUPTS();	/* an error does that by itself */
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(progress->context);
+		progress->error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
+/* bn_hooks.should_stop */
+static bool
+should_stop(void *ctx)
+{
+	return ((const LoadProgress *) ctx)->error != NULL || bitnet_hooks.should_stop(NULL);
 }
 
 bool
@@ -242,8 +261,8 @@ static bn_status
 build_image(const char *name, const bn_source *source, BitnetImage *image, bn_error *err)
 {
 	FileReader *reader = source->ctx;
-	LoadProgress progress = {name, GetCurrentTimestamp(), 0};
-	bn_hooks	hooks = {bitnet_hooks.should_stop, report_progress, &progress};
+	LoadProgress progress = {.name = name, .started = GetCurrentTimestamp(), .context = CurrentMemoryContext};
+	bn_hooks	hooks = {should_stop, report_progress, &progress};
 	bn_image_options options = {BN_SCREEN_AUTO, BitnetKernels(bitnet_kernel)->prefers_five};
 	bn_gguf		gguf;
 	size_t		scratch_size;
@@ -274,6 +293,8 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	if (reader->ahead)
 		bn_readahead_stop(reader->ahead);
 	reader->ahead = NULL;
+	if (progress.error)
+		ReThrowError(progress.error);
 	if (status != BN_OK)
 	{
 		dsm_detach(image->segment);

@@ -18,7 +18,9 @@
  * that, makes a registry of its own, with a board, engines and images.
  *
  * A model whose file changed is loaded anew by the next statement that uses
- * it, while others go on with the old image.  Unloading takes the model's name
+ * it, while others go on with the old image.  If that load fails, the file is
+ * not tried again, or after a cancel not for a while: a statement_timeout that is
+ * shorter than the load ends one statement, not all.  Unloading takes the model's name
  * away; the memory goes when the last process lets go of its mapping, which
  * each does at its next call.
  *
@@ -48,7 +50,7 @@
  * What processes tell each other: registry, board, channels, what they mean,
  * and plans (batch_scan.h).  Counts up with every change of these.
  */
-#define LAYOUT "bitnet layout 4"
+#define LAYOUT "bitnet layout 5"
 
 /*
  * Our key space among the advisory locks.  SQL's own functions use 1 and 2 in
@@ -57,10 +59,14 @@
 #define LOCK_CLASS 0x62697431
 #define LOCK_SPACE 0xb17
 
+/* Between a load of a changed file that was canceled and the next try, in ms */
+#define RETRY_DELAY (60 * 1000)
+
 typedef struct Slot
 {
 	BitnetModelInfo info;
 	BitnetFileIdentity rejected;	/* a newer file that could not be loaded */
+	TimestampTz retry_at;		/* when that may be tried again */
 	int			loader;			/* pid of the process that loads it, or 0 */
 	slock_t		count_mutex;	/* protects what follows, with the lock shared */
 	BitnetModelStats stats;
@@ -421,6 +427,7 @@ release_slot(int code, Datum arg)
 			evicted = (Slot) {0};
 		slot->info = evicted.info;
 		slot->rejected = evicted.rejected;
+		slot->retry_at = evicted.retry_at;
 		slot->stats = evicted.stats;
 		slot->stats_since = evicted.stats_since;
 	}
@@ -487,35 +494,42 @@ publish(Slot *slot, const char *path, const BitnetImage *image, Mapping *m)
 	memset(&slot->rejected, 0, sizeof(slot->rejected));
 	m->model.generation = info.generation;
 	dlist_push_head(&mappings, &m->node);
-	if (old_generation != 0)
-		dsm_unpin_segment(old_handle);
 	LWLockRelease(&registry->lock);
 	if (old_generation != 0)
+	{
+		/* Not under the lock, since it may be what frees the memory, which lasts */
+		dsm_unpin_segment(old_handle);
 		BitnetRetireEngine(old_generation, false);
+	}
 }
 
 /*
- * Remembers a file that need not be tried again while an older image serves;
- * NULL: none.
+ * Remembers a file that need not be tried before that time while an older image
+ * serves.
  */
 static void
-set_rejected(Slot *slot, const BitnetFileIdentity *file)
+set_rejected(Slot *slot, const BitnetFileIdentity *file, TimestampTz retry_at)
 {
 	LWLockAcquire(&registry->lock, LW_EXCLUSIVE);
-	if (file)
-		slot->rejected = *file;
-	else
-		memset(&slot->rejected, 0, sizeof(slot->rejected));
+	slot->rejected = *file;
+	slot->retry_at = retry_at;
 	LWLockRelease(&registry->lock);
 }
 
-/*
- * Does the work of load_model() while the model is locked and its slot ours.
- */
-static bool
-load_into_slot(Slot *slot, const char *name, LoadMode mode)
+/* What came of a load */
+typedef struct LoadResult
 {
+	bool		loaded;			/* by this call */
+	bn_error	refused;		/* why the changed file was not, or BN_OK */
 	char		path[MAXPGPATH];
+} LoadResult;
+
+/*
+ * Does the work of load_locked() while the slot is ours.
+ */
+static void
+load_into_slot(Slot *slot, const char *name, LoadMode mode, LoadResult *result)
+{
 	BitnetFileIdentity file;
 	BitnetImage image;
 	Mapping    *m;
@@ -524,41 +538,49 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode)
 	bn_error	err = {0};
 	bool		loaded = slot->info.generation != 0;	/* only we change it to true */
 
-	if (!BitnetFindModelFile(name, path, &file))
+	if (!BitnetFindModelFile(name, result->path, &file))
 	{
 		if (loaded && mode != LOAD_ANEW)
-			return false;
+			return;
 		BitnetReportUnknownModel(name);
 	}
 	if (loaded && mode != LOAD_ANEW && BitnetSameFile(&file, &slot->info.file))
-		return false;
+		return;
 
 	/* Whatever goes wrong, lack of memory included, happens once only */
-	set_rejected(slot, &file);
-	status = BitnetReadModelFile(name, path, &image, &err);
+	set_rejected(slot, &file, DT_NOEND);
+	status = BitnetReadModelFile(name, result->path, &image, &err);
 	if (status == BN_OK)
 		status = keep_mapping(name, image.segment, image.offset, image.size, &m, &err);
 	if (status == BN_ERR_CANCELED)
-		set_rejected(slot, NULL);
+		set_rejected(slot, &file, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_DELAY));
 	if (status != BN_OK)
 	{
-		BitnetExplainFileError(path, &err);
-		if (loaded && mode == LOAD_REFRESH && status != BN_ERR_CANCELED)
-		{
-			BitnetWarnOfError(&err,
-							  psprintf(_("could not load the changed model file \"%s\""),
-									   BitnetShownPath(path)),
-							  _("The model as it was loaded before stays in use."));
-			return false;
-		}
-		BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), BitnetShownPath(path)));
+		BitnetExplainFileError(result->path, &err);
+		if (!loaded || mode != LOAD_REFRESH || status == BN_ERR_CANCELED)
+			BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), BitnetShownPath(result->path)));
+		result->refused = err;
+		return;
 	}
-	publish(slot, path, &image, m);
-	ereport(LOG,
+	publish(slot, result->path, &image, m);
+	result->loaded = true;
+	ereport(LOG_SERVER_ONLY,
 			(errmsg("bitnet: loaded model \"%s\" (%llu MB of shared memory) in %ld ms", name,
 					(unsigned long long) (image.size >> 20),
 					TimestampDifferenceMilliseconds(start, GetCurrentTimestamp()))));
-	return true;
+}
+
+static void
+load_locked(const char *name, LoadMode mode, LoadResult *result)
+{
+	Slot	   *volatile slot = claim_slot(name);
+
+	PG_ENSURE_ERROR_CLEANUP(release_slot, PointerGetDatum(slot));
+	{
+		load_into_slot(slot, name, mode, result);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(release_slot, PointerGetDatum(slot));
+	release_slot(0, PointerGetDatum(slot));
 }
 
 /*
@@ -568,22 +590,33 @@ static bool
 load_model(const char *name, LoadMode mode)
 {
 	LOCKTAG		tag;
-	Slot	   *volatile slot;
-	volatile bool loaded = false;
+	LoadResult	result = {0};
 
 	set_lock_tag(&tag, name);
 	if (LockAcquire(&tag, ExclusiveLock, false, mode == LOAD_REFRESH) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 
-	slot = claim_slot(name);
-	PG_ENSURE_ERROR_CLEANUP(release_slot, PointerGetDatum(slot));
+	/*
+	 * The lock goes before a message does, since that may wait for a client
+	 * that does not read; the end of the transaction comes after it.
+	 */
+	PG_TRY();
 	{
-		loaded = load_into_slot(slot, name, mode);
+		load_locked(name, mode, &result);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(release_slot, PointerGetDatum(slot));
-	release_slot(0, PointerGetDatum(slot));
+	PG_CATCH();
+	{
+		LockRelease(&tag, ExclusiveLock, false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	LockRelease(&tag, ExclusiveLock, false);
-	return loaded;
+
+	if (result.refused.code != BN_OK)
+		BitnetWarnOfError(&result.refused,
+						  psprintf(_("could not load the changed model file \"%s\""), BitnetShownPath(result.path)),
+						  _("The model as it was loaded before stays in use."));
+	return result.loaded;
 }
 
 bool
@@ -604,6 +637,7 @@ BitnetUnloadModel(const char *name)
 	Slot	   *slot;
 	uint64		bytes = 0;
 	uint64		generation = 0;
+	dsm_handle	handle = DSM_HANDLE_INVALID;
 
 	BitnetCheckModelName(name);
 	attach_registry();
@@ -614,11 +648,13 @@ BitnetUnloadModel(const char *name)
 	{
 		bytes = slot->info.segment_size;
 		generation = slot->info.generation;
+		handle = slot->info.handle;
 		slot->info.generation = 0;
 		memset(&slot->rejected, 0, sizeof(slot->rejected));
-		dsm_unpin_segment(slot->info.handle);
 	}
 	LWLockRelease(&registry->lock);
+	if (generation != 0)
+		dsm_unpin_segment(handle);
 
 	release_stale_mappings();
 	if (generation != 0)
@@ -628,7 +664,10 @@ BitnetUnloadModel(const char *name)
 
 /* ---- use ---- */
 
-/* Is another state of the model's file there than the one that is loaded? */
+/*
+ * Is another state of the model's file there than the one that is loaded, and
+ * is it worth a try?
+ */
 static bool
 file_has_changed(const char *name)
 {
@@ -641,8 +680,8 @@ file_has_changed(const char *name)
 		return false;
 	LWLockAcquire(&registry->lock, LW_SHARED);
 	slot = find_slot(name);
-	changed = slot && slot->info.generation != 0 &&
-		!BitnetSameFile(&file, &slot->info.file) && !BitnetSameFile(&file, &slot->rejected);
+	changed = slot && slot->info.generation != 0 && !BitnetSameFile(&file, &slot->info.file) &&
+		(!BitnetSameFile(&file, &slot->rejected) || GetCurrentTimestamp() >= slot->retry_at);
 	LWLockRelease(&registry->lock);
 	return changed;
 }

@@ -563,6 +563,14 @@ BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 	}
 	pfree(scratch);
 	result.n = (int32) n_tokens;
+	if (n_tokens < room)		/* there may be a million of them */
+	{
+		int32	   *ids = palloc(n_tokens * sizeof(int32));
+
+		memcpy(ids, result.ids, n_tokens * sizeof(int32));
+		pfree(result.ids);
+		result.ids = ids;
+	}
 	return result;
 }
 

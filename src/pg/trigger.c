@@ -14,14 +14,16 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/objectaccess.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
-#include "utils/acl.h"
+#include "parser/parse_collate.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -121,50 +123,33 @@ bad_column_type(Relation rel, Form_pg_attribute att, const char *wanted)
 }
 
 /*
- * How a vector becomes a value of the target column: as it is, or by a cast
- * that an INSERT would use too, such as that to pgvector's type.  That is one
- * to the type below a domain, whose constraints are for the caller to check.
+ * A vector as a value of the target column: cast as an INSERT does it, to
+ * pgvector's type for example.  That is one to the type below a domain, whose
+ * constraints are for the caller to check.
  */
 static Datum
 coerce_vector(Relation rel, Form_pg_attribute att, ArrayType *vector, bool *isnull)
 {
-	LOCAL_FCINFO(fcinfo, 3);
-	FmgrInfo	flinfo;
+	Node	   *value = (Node *) makeConst(FLOAT4ARRAYOID, -1, InvalidOid, -1,
+										   PointerGetDatum(vector), false, false);
 	int32		typmod = att->atttypmod;
 	Oid			type = getBaseTypeAndTypmod(att->atttypid, &typmod);
-	Oid			cast;
-	AclResult	allowed;
+	Node	   *cast = coerce_to_target_type(NULL, value, FLOAT4ARRAYOID, type, typmod,
+											 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	EState	   *estate;
+	ExprState  *state;
 	Datum		result;
 
-	*isnull = false;
-	switch (find_coercion_pathway(type, FLOAT4ARRAYOID, COERCION_ASSIGNMENT, &cast))
-	{
-		case COERCION_PATH_RELABELTYPE:
-			if (type == FLOAT4ARRAYOID)
-				return PointerGetDatum(vector);
-			break;
-		case COERCION_PATH_FUNC:
-			/* An INSERT would ask for this, too */
-			allowed = compat_function_aclcheck(cast, GetUserId());
-			if (allowed != ACLCHECK_OK)
-				aclcheck_error(allowed, OBJECT_FUNCTION, get_func_name(cast));
-			InvokeFunctionExecuteHook(cast);
-
-			/* Not every function of a cast takes all of these arguments */
-			fmgr_info(cast, &flinfo);
-			InitFunctionCallInfoData(*fcinfo, &flinfo, get_func_nargs(cast), InvalidOid,
-									 NULL, NULL);
-			fcinfo->args[0].value = PointerGetDatum(vector);
-			fcinfo->args[1].value = Int32GetDatum(typmod);
-			fcinfo->args[2].value = BoolGetDatum(false);
-			fcinfo->args[0].isnull = fcinfo->args[1].isnull = fcinfo->args[2].isnull = false;
-			result = FunctionCallInvoke(fcinfo);
-			*isnull = fcinfo->isnull;
-			return result;
-		default:
-			break;
-	}
-	bad_column_type(rel, att, _("real[]"));
+	if (cast == NULL)
+		bad_column_type(rel, att, _("real[]"));
+	assign_expr_collations(NULL, cast);
+	estate = CreateExecutorState();
+	state = ExecPrepareExpr((Expr *) cast, estate);
+	result = ExecEvalExprSwitchContext(state, GetPerTupleExprContext(estate), isnull);
+	if (!*isnull)
+		result = datumCopy(result, get_typbyval(type), get_typlen(type));
+	FreeExecutorState(estate);
+	return result;
 }
 
 /* An answer as a value of the target column: what its input function makes. */
