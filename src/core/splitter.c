@@ -70,9 +70,11 @@ bn_code_class(uint32_t code)
 static bn_class
 class_at(const split_text *t, size_t p, size_t *next)
 {
-	size_t		bytes;
-	uint32_t	code = bn_utf8_decode(t->bytes + p, t->length - p, &bytes);
+	size_t		bytes = 1;
+	uint32_t	code = t->bytes[p];
 
+	if (code >= 0x80)
+		code = bn_utf8_decode(t->bytes + p, t->length - p, &bytes);
 	*next = p + bytes;
 	return bn_code_class(code);
 }
