@@ -56,7 +56,9 @@ ok($node->poll_query_until('postgres',
 		"SELECT state = 'loaded' FROM bitnet_models WHERE name = 'absent'"),
 	'a reload of the configuration tries again what failed');
 
-# and brings back what was unloaded meanwhile
+# and brings back what was unloaded meanwhile.  It sleeps when it has looked at all.
+my $worker = q{FROM pg_stat_activity WHERE backend_type = 'bitnet preload'};
+ok($node->poll_query_until('postgres', "SELECT wait_event_type = 'Extension' $worker"), 'the worker rests');
 is($node->safe_psql('postgres', "SELECT bitnet_unload('second') > 0; SELECT state FROM bitnet_models WHERE name = 'second'"),
 	"t\navailable", 'a preloaded model can be unloaded');
 $node->reload;
@@ -65,7 +67,6 @@ ok($node->poll_query_until('postgres',
 	'a reload of the configuration brings it back');
 
 # The worker can be ended, and the server stopped while it loads
-my $worker = q{FROM pg_stat_activity WHERE backend_type = 'bitnet preload'};
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) $worker");
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 $worker"), 'the worker can be ended');
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server does not mind the end of the worker');

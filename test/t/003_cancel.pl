@@ -16,9 +16,16 @@ my $node = start_server('cancel');
 my $models = $node->basedir . '/models';
 my $observer = $node->background_psql('postgres');
 
-# Large enough that its load takes a good part of a second
-make_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads 8 --kv 4 --vocab 60000));
+sub put_model
+{
+	my ($vocab) = @_;
 
+	# Large enough that its load takes a good part of a second
+	replace_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads 8 --kv 4 --vocab), $vocab);
+	return;
+}
+
+put_model(60000);
 my $use = "SELECT bitnet_count_tokens('x', 'big')";
 my $is_loaded = "SELECT state FROM bitnet_models WHERE name = 'big'";
 
@@ -30,16 +37,41 @@ sub holds_lock
 		"SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype = 'advisory' AND granted = $granted") == 1;
 }
 
-# Starts a load in a session and stops the process in the middle of it.
+sub loads
+{
+	return $observer->query_safe("SELECT loads FROM bitnet_models WHERE name = 'big'");
+}
+
+# Starts a load in a session and stops the process in the middle of it.  A load that
+# has ended by then is undone, by unloading unless other code is given, and begun again.
 sub stopped_load
 {
-	my ($session, $query) = @_;
+	my ($session, $undo) = @_;
 	my $pid = backend_pid($session);
 
-	start_query($session, $query);
-	die 'no load' unless wait_until(sub { holds_lock($pid, 'true') });
-	kill 'STOP', $pid;
-	return $pid;
+	foreach (1 .. 5)
+	{
+		my $loads = loads();
+
+		start_query($session, $use);
+		wait_until(sub { holds_lock($pid, 'true') || loads() > $loads }) or die 'no load';
+		kill 'STOP', $pid;
+		return $pid if holds_lock($pid, 'true');
+		kill 'CONT', $pid;
+		end_of_query($session);
+		$undo ? $undo->() : $session->query_safe("SELECT bitnet_unload('big')");
+	}
+	die 'a load could not be stopped';
+}
+
+# The same for a file that takes the place of another one.  What tells them apart
+# is how large their vocabularies are.
+sub stopped_reload
+{
+	my ($session, $old, $new) = @_;
+
+	put_model($new);
+	return stopped_load($session, sub { put_model($old); $session->query_safe($use); put_model($new) });
 }
 
 # What the session complains of at the end of that query.
@@ -67,7 +99,7 @@ sub new_session
 my $loader = new_session();
 my $pid;
 in_time(sub {
-	$pid = stopped_load($loader, $use);
+	$pid = stopped_load($loader);
 	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 	kill 'CONT', $pid;
 	my $start = time;
@@ -81,16 +113,15 @@ is($observer->query_safe("SELECT count(*) FROM pg_locks WHERE locktype = 'adviso
 	'nor a lock');
 
 # A timeout while loading
-$loader->query_safe('SET statement_timeout = 30');
-$loader->query($use);
+$loader->query("BEGIN; SET LOCAL statement_timeout = 30; $use; ROLLBACK");
 like($loader->{stderr}, qr/canceling statement due to statement timeout/,
 	'a statement timeout acts while loading');
 $loader->{stderr} = '';
-$loader->query_safe('SET statement_timeout = 0');
 is_deeply([ segments($node) ], [], 'and leaves nothing in memory either');
 
 # Waiting for another session's load
-$pid = stopped_load($loader, $use);
+$pid = stopped_load($loader);
+my $loads = loads();
 my $waiter = new_session();
 my $waiter_pid = backend_pid($waiter);
 
@@ -101,15 +132,12 @@ is($observer->query_safe("SELECT wait_event_type || ' ' || wait_event || ' ' || 
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($waiter_pid)");
 like(errors_of($waiter), qr/canceling statement due to user request/, 'the wait can be cancelled');
 
-$waiter->query_safe('SET lock_timeout = 100');
-$waiter->query($use);
+$waiter->query("BEGIN; SET LOCAL lock_timeout = 100; $use; ROLLBACK");
 like($waiter->{stderr}, qr/canceling statement due to lock timeout/, 'lock_timeout acts');
 $waiter->{stderr} = '';
-$waiter->query_safe('SET lock_timeout = 0; SET statement_timeout = 100');
-$waiter->query($use);
+$waiter->query("BEGIN; SET LOCAL statement_timeout = 100; $use; ROLLBACK");
 like($waiter->{stderr}, qr/canceling statement due to statement timeout/, 'statement_timeout acts');
 $waiter->{stderr} = '';
-$waiter->query_safe('SET statement_timeout = 0');
 
 # The loader is terminated: the waiter takes over
 start_query($waiter, $use);
@@ -118,14 +146,13 @@ $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 kill 'CONT', $pid;
 unlike(errors_of($waiter), qr/ERROR|FATAL/, 'when the loader is terminated, the waiter loads the model');
 is($waiter->query_safe($is_loaded), 'loaded', 'which is loaded then');
-is($waiter->query_safe("SELECT loads FROM bitnet_models WHERE name = 'big'"), '1', 'once');
+is(loads(), $loads + 1, 'once');
 is(scalar(segments($node)), 1, 'one image is in memory');
 eval { $loader->quit };
 
 # While a changed file is loaded, others go on with the old image
 $loader = new_session();
-replace_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads 8 --kv 4 --vocab 50000));
-$pid = stopped_load($loader, $use);
+$pid = stopped_reload($loader, 60000, 50000);
 is($waiter->query_safe("SELECT bitnet_count_tokens('x', 'big') > 0"), 't',
 	'a reload does not hold up the others');
 is($waiter->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '60000',
@@ -138,15 +165,18 @@ is($waiter->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"
 is(scalar(segments($node)), 1, 'of which there is one');
 
 # Cancelled while a changed file is loaded
-replace_model("$models/big.gguf", qw(--layers 8 --hidden 1024 --ffn 4096 --heads 8 --kv 4 --vocab 40000));
-$pid = stopped_load($loader, $use);
+$pid = stopped_reload($loader, 50000, 40000);
+$loads = loads();
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 kill 'CONT', $pid;
 like(errors_of($loader), qr/canceling statement due to user request/,
 	'a reload can be cancelled, too');
 $loader->query_safe($use);
-is($loader->query_safe("SELECT vocab_size FROM bitnet_models WHERE name = 'big'"), '40000',
-	'and the next statement tries it again');
+is($loader->query_safe("SELECT vocab_size, loads FROM bitnet_models WHERE name = 'big'"), "50000|$loads",
+	'and the next statement goes on with the old image');
+is($loader->query_safe("SELECT bitnet_load('big')"), 't', 'until somebody has the time to load the new one');
+$loader->query_safe($use);
+is($loader->query_safe("SELECT vocab_size, loads FROM bitnet_models WHERE name = 'big'"), '40000|' . ($loads + 1), 'which all use then');
 
 $_->quit for $loader, $waiter, $observer;
 $node->stop;

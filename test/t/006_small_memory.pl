@@ -28,7 +28,9 @@ BEGIN
 use BitnetTest;
 use Test::More;
 
-my $node = start_server('small', conf => "dynamic_shared_memory_type = posix\nbitnet.kv_cache_size = 2MB\n");
+# Autovacuum's statistics take shared memory, too.
+my $node = start_server('small',
+	conf => "dynamic_shared_memory_type = posix\nbitnet.kv_cache_size = 2MB\nautovacuum = off\n");
 my $models = $node->basedir . '/models';
 
 sub free_bytes

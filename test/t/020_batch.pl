@@ -1,6 +1,8 @@
 # Calls of many rows in one plan node: next to other users of the planner's and
 # the executor's hooks, cancelled in the middle, under parallel workers, and
 # over very many rows.
+#
+# Runs alone: it measures time.
 
 use strict;
 use warnings;

@@ -92,23 +92,30 @@ cmp_ok(counts("SELECT bitnet_generate($long || 'two', 3)", 'cached_tokens'), '>'
 cmp_ok(counts("SELECT bitnet_generate($long || 'two', 3)", 'prompt_tokens - cached_tokens'), '<', $tokens / 2,
 	'and computes the rest');
 
-# Times are those that pass
-my $before = time;
-my @times = split /\|/, counts("SELECT bitnet_generate('x', 60, model => 'slow', $raw)", 'queue_time, prefill_time, decode_time', 'slow');
-my $passed = (time - $before) * 1000;
+# Times are those that pass.  A machine that stands still meanwhile gets two more tries.
+my (@times, $passed);
+foreach (1 .. 3)
+{
+	my $before = time;
+
+	@times = split /\|/, counts("SELECT bitnet_generate('x', 60, model => 'slow', $raw)", 'queue_time, prefill_time, decode_time', 'slow');
+	$passed = (time - $before) * 1000;
+	last if $times[2] > $times[1];
+}
 cmp_ok($times[0] + $times[1] + $times[2], '<', $passed, sprintf('times in milliseconds (%.0f of %.0f)', $times[0] + $times[1] + $times[2], $passed));
 cmp_ok($times[2], '>', $times[1], 'sixty tokens of an answer take longer than one of a prompt');
 
 # What goes wrong.  The timeout passes while the model computes, not before.
-my $timeout = int(200 * $slowness);
-is(counts("SET statement_timeout = $timeout; SELECT bitnet_generate('x', 4000, model => 'slow', $raw)", 'calls, texts, cancels, errors', 'slow'),
+my $timeout = int(1000 * $slowness);
+my $endless = "SELECT bitnet_generate(array_agg('x' || i), 4000, model => 'slow', $raw) FROM generate_series(1, 50) i";
+is(counts("SET statement_timeout = $timeout; $endless", 'calls, texts, cancels, errors', 'slow'),
 	'1|0|1|0', 'a timeout');
-is(counts("SET bitnet.shared_engine = off; SET statement_timeout = $timeout; SELECT bitnet_generate('x', 4000, model => 'slow', $raw)", 'calls, texts, cancels, errors', 'slow'),
+is(counts("SET bitnet.shared_engine = off; SET statement_timeout = $timeout; $endless", 'calls, texts, cancels, errors', 'slow'),
 	'1|0|1|0', 'the same in a session by itself');
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = backend_pid($session);
 query('SELECT bitnet_stats_reset()');
-$session->query_until(qr/started/, "\\echo started\nSELECT bitnet_generate('x', 4000, model => 'slow', $raw);\n");
+$session->query_until(qr/started/, "\\echo started\n$endless;\n");
 ok(wait_until(sub { query('SELECT state FROM bitnet_activity') eq 'decode' }), 'a session computes');
 query("SELECT pg_terminate_backend($pid)");
 ok(wait_until(sub { query("SELECT calls || ' ' || cancels FROM bitnet_stats WHERE model = 'slow'") eq '1 1' }),
@@ -116,8 +123,7 @@ ok(wait_until(sub { query("SELECT calls || ' ' || cancels FROM bitnet_stats WHER
 eval { $session->quit };
 $node->append_conf('postgresql.conf', "bitnet.kv_cache_size = 1MB\n");
 $node->reload;
-is(counts("SELECT bitnet_generate('x', 4000, model => 'slow', $raw)", 'calls, texts, cancels, errors', 'slow'), '1|0|0|1',
-	'an error');
+is(counts($endless, 'calls, texts, cancels, errors', 'slow'), '1|0|0|1', 'an error');
 $node->append_conf('postgresql.conf', "bitnet.kv_cache_size = 64MB\n");
 $node->reload;
 
@@ -147,14 +153,21 @@ query('GRANT SELECT ON docs TO PUBLIC');
 $session->query_until(qr/started/, "\\echo started\nSELECT id, bitnet_generate(body || id, 4 + 300 * (id / 20), $raw) FROM docs;\n");
 $session->query_until(qr//, '');
 my $columns = 'pid, datname, usename, model, function, state IS NOT NULL, rows_total, prompt_tokens > 0, started < now()';
+
+# Between two runs of the statement there is nothing to see.
+sub is_shown
+{
+	my ($before, $expected) = @_;
+
+	return wait_until(sub { query("$before SELECT $columns FROM bitnet_activity") eq $expected });
+}
+
 ok(wait_until(sub { query('SELECT generated_tokens > 0 FROM bitnet_activity') eq 't' }), 'many rows');
-is(query("SELECT $columns FROM bitnet_activity"), "$pid|postgres|alice|slow|bitnet_generate|t|40|t|t", 'are seen by a superuser');
-is(query("SET ROLE alice; SELECT $columns FROM bitnet_activity"), "$pid|postgres|alice|slow|bitnet_generate|t|40|t|t",
-	'by the user herself');
-is(query("SET ROLE carol; SELECT $columns FROM bitnet_activity"), "$pid|postgres|alice|slow|bitnet_generate|t|40|t|t",
-	'by who may read all statistics');
-is(query("SET ROLE bob; SELECT $columns FROM bitnet_activity"), "$pid|postgres|alice|||f|||",
-	'others see that there is something');
+my $all = "$pid|postgres|alice|slow|bitnet_generate|t|40|t|t";
+ok(is_shown('', $all), 'are seen by a superuser');
+ok(is_shown('SET ROLE alice;', $all), 'by the user herself');
+ok(is_shown('SET ROLE carol;', $all), 'by who may read all statistics');
+ok(is_shown('SET ROLE bob;', "$pid|postgres|alice|||f|||"), 'others see that there is something');
 ok(wait_until(sub { query("SELECT sessions = 1 AND cache_used > 0 FROM bitnet_engines WHERE model = 'slow'") eq 't' }),
 	'the engine works for one session');
 ok(wait_until(sub { query('SELECT rows_done BETWEEN 1 AND 39 AND tokens_per_second > 0 AND estimated_remaining > interval \'0\' FROM bitnet_activity') eq 't' }),

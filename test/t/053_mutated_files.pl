@@ -146,6 +146,7 @@ $node->safe_psql('postgres', q{
 		RETURN concat_ws(': ', SQLSTATE, m, d);
 	END $$});
 my $session = $node->background_psql('postgres', on_error_stop => 0);
+$session->set_query_timer_restart;
 my $answer = "SELECT bitnet_generate('a red hat', 8, model => 'good')";
 my $expected = $session->query_safe($answer);
 my $pid = backend_pid($session);

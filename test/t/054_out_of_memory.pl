@@ -143,8 +143,8 @@ foreach my $n ($all ? 1 .. 30 : (4, 10))
 	is($node->safe_psql('postgres', $answer), $right, "allocation $n of workers: an answer");
 	is($node->safe_psql('postgres', "$answer; SELECT count(*) FROM bitnet_activity"), "$right\n0", 'and another');
 	next if $all;
-	my $log = slurp_file($node->logfile, $offset);
-	like($log, qr/out of memory: allocation $n of "bitnet $_"/, "the $_ worker had none") foreach qw(preload engine);
+	ok($node->wait_for_log(qr/out of memory: allocation $n of "bitnet $_"/, $offset), "the $_ worker had none")
+	  foreach qw(preload engine);
 }
 $node->append_conf('postgresql.conf', "out_of_memory.worker_at = 0\n");
 $node->restart;

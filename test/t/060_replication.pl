@@ -11,7 +11,9 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $primary = start_server('primary',
-	conf => "wal_level = logical\nmax_wal_senders = 5\nmax_replication_slots = 5\n",
+	conf => "wal_level = logical\nmax_wal_senders = 5\nmax_replication_slots = 5\n"
+	  # It would make conflicts on the standby
+	  . "autovacuum = off\n",
 	before_start => sub {
 		my ($node) = @_;
 

@@ -113,7 +113,10 @@ sub start_query
 {
 	my ($session, $query) = @_;
 
-	$session->query_until(qr/started/, "\\echo started\n$query;\n\\echo finished\n");
+	my $output = $session->query_until(qr/started\n/, "\\echo started\n$query;\n\\echo finished\n");
+
+	# It may have said something by then
+	$session->{stdout} = $output =~ s/.*?started\n//sr;
 	return;
 }
 
