@@ -16,7 +16,6 @@
 
 #include <stdatomic.h>
 
-#include "bytes.h"
 #include "step.h"
 
 /*

@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "tokenizer.h"
 #include "../../kernels/kernels.h"
 

@@ -15,7 +15,6 @@
 #ifndef BN_IMAGE_PLAN_H
 #define BN_IMAGE_PLAN_H
 
-#include "bytes.h"
 #include "image.h"
 
 static inline bool
@@ -27,7 +26,7 @@ bn_layer_role_is_norm(bn_layer_role role)
 
 /* The shape that a layer's tensor must have; rows is 1 for a norm. */
 extern void bn_layer_role_shape(const bn_config *config, bn_layer_role role,
-						  int32_t *rows, int32_t *cols);
+								int32_t *rows, int32_t *cols);
 
 /* Bytes in the image of a tensor of this type and shape. */
 extern uint64_t bn_tensor_image_bytes(int32_t type, int32_t rows, int32_t cols);

@@ -240,13 +240,14 @@ check_request(const bn_schedule *s, const bn_request *requests, int index, bn_er
 		((r->kind == BN_REQUEST_GENERATE || r->kind == BN_REQUEST_NEXT) && r->max_output < 1) ||
 		(r->kind == BN_REQUEST_SCORE && (r->n_context < 1 || r->n_context > r->n_tokens)))
 		return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET, "request %d has no tokens", index);
-	for (int32_t i = 0; i < r->n_tokens; i++)
-		if (r->tokens[i] < 0 || r->tokens[i] >= s->model->config->vocab_size)
-			return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET, "token %d of request %d is not in the vocabulary", (int) i, index);
 	if (length > s->max_positions)
 		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
 					   "%ld tokens are needed, the model's context holds %d",
 					   length, (int) s->max_positions);
+	for (int32_t i = 0; i < r->n_tokens; i++)
+		if (r->tokens[i] < 0 || r->tokens[i] >= s->model->config->vocab_size)
+			return bn_fail(err, BN_ERR_INVALID, BN_NO_OFFSET,
+						   "token %d of request %d is not in the vocabulary", (int) i, index);
 	if (bn_kv_pages(positions_needed(r)) > bn_kv_n_pages(s->kv))
 		return bn_fail(err, BN_ERR_LIMIT, BN_NO_OFFSET,
 					   "%ld MB of KV cache are needed, %ld MB are allowed",

@@ -25,6 +25,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "fmath.h"
 
 #define MAX_JOB_MATRICES 3

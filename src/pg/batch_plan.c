@@ -32,7 +32,6 @@
 #include "batch_functions.h"
 #include "batch_order.h"
 #include "batch_scan.h"
-#include "compat.h"
 
 /* What the nodes above one do with its rows */
 #define STOPS_EARLY		1		/* may not want all of them */
@@ -600,7 +599,6 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.startup_cost = plan->startup_cost;
 	scan->scan.plan.total_cost = plan->total_cost;
-	compat_copy_disabled_nodes(&scan->scan.plan, plan);
 	scan->scan.plan.plan_rows = plan->plan_rows;
 	scan->scan.plan.plan_width = plan->plan_width;
 	scan->scan.plan.parallel_safe = plan->parallel_safe;
@@ -707,16 +705,16 @@ rewrite_list(List *plans, int flags, Rewrite *rewrite)
 }
 
 /*
- * The same for a whole plan; returns its new top.  What is below the nodes of
- * other extensions stays as these have planned it.
+ * The same for a whole plan; returns its new top.  What is below a node of
+ * another extension stays as that has planned it.
  */
 static Plan *
 rewrite_plan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
 	Demand		demand;
 
-	if (plan == NULL)
-		return NULL;
+	if (plan == NULL || IsA(plan, CustomScan) || IsA(plan, ForeignScan))
+		return plan;
 	check_stack_depth();
 
 	demand = demand_of(plan, flags, rewrite->subplans);

@@ -112,13 +112,6 @@ compat_function_aclcheck(Oid function, Oid role)
 #endif
 }
 
-/* How many nodes of a plan are of kinds that have been turned off, which EXPLAIN shows */
-#if PG_VERSION_NUM >= 180000
-#define compat_copy_disabled_nodes(to, from) ((to)->disabled_nodes = (from)->disabled_nodes)
-#else
-#define compat_copy_disabled_nodes(to, from) ((void) 0)
-#endif
-
 /* What an ExecutorRun_hook is given; its names are those here. */
 #if PG_VERSION_NUM >= 180000
 #define COMPAT_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count

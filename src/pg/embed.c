@@ -68,10 +68,9 @@ embed_request(const BitnetModel *model, const BitnetArgs *args, BitnetText input
 	return request;
 }
 
-/* What BitnetEmbed() does, for n texts of n_all, of which n_before are done. */
-static float **
-embed_some(const BitnetModel *model, const BitnetArgs *args,
-		   const BitnetText *inputs, int n, int n_before, int n_all, int *dimensions)
+float	  **
+BitnetEmbed(const BitnetModel *model, const BitnetArgs *args,
+			const BitnetText *inputs, int n, int *dimensions)
 {
 	int32		d_model = model->model.config->d_model;
 	float	  **results = palloc0(sizeof(float *) * Max(n, 1));
@@ -97,8 +96,6 @@ embed_some(const BitnetModel *model, const BitnetArgs *args,
 		request = embed_request(model, args, inputs[i]);
 		BitnetAddRequest(run, &request);
 	}
-	run->n_texts_before = n_before;
-	run->n_texts_all = n_all;
 	BitnetRunRequests(run);
 
 	MemoryContextSwitchTo(run->caller);
@@ -117,13 +114,6 @@ embed_some(const BitnetModel *model, const BitnetArgs *args,
 	}
 	BitnetEndRun(run);
 	return results;
-}
-
-float	  **
-BitnetEmbed(const BitnetModel *model, const BitnetArgs *args,
-			const BitnetText *inputs, int n, int *dimensions)
-{
-	return embed_some(model, args, inputs, n, 0, n, dimensions);
 }
 
 ArrayType *
@@ -185,31 +175,16 @@ bitnet_embed(PG_FUNCTION_ARGS)
 	return BitnetOneRow(fcinfo, BitnetEmbedRows);
 }
 
-/* One row for each element, counted from 1, also where there is no vector. */
-Datum
-bitnet_embed_array(PG_FUNCTION_ARGS)
+/* One row for each of n elements, counted from 1, also where there is no vector. */
+static void
+put_vectors(ReturnSetInfo *rsinfo, const BitnetModel *model, const BitnetArgs *args,
+			const Datum *elements, const bool *element_nulls, int n)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	const BitnetModel *model;
-	BitnetArgs	args;
-	Datum	   *elements;
-	bool	   *element_nulls;
-	MemoryContext context;
-	MemoryContext old;
-	int			n;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bitnet vectors",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	int			first;
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0))
-		return (Datum) 0;
-	take_args(&args, fcinfo);
-	BitnetTextArray(PG_GETARG_ARRAYTYPE_P(0), &elements, &element_nulls, &n);
-	if (n == 0)
-		return (Datum) 0;
-
-	model = BitnetGetModel(fcinfo->flinfo, args.model);
-	context = AllocSetContextCreate(CurrentMemoryContext, "bitnet vectors", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
 	for (first = 0; first < n; first += TEXTS_AT_ONCE)
 	{
 		int			n_now = Min(n - first, TEXTS_AT_ONCE);
@@ -221,7 +196,7 @@ bitnet_embed_array(PG_FUNCTION_ARGS)
 		for (i = 0; i < n_now; i++)
 			if (!element_nulls[first + i])
 				inputs[i] = BitnetTextFromDatum(elements[first + i]);
-		vectors = embed_some(model, &args, inputs, n_now, first, n, &dimensions);
+		vectors = BitnetEmbed(model, args, inputs, n_now, &dimensions);
 		for (i = 0; i < n_now; i++)
 		{
 			Datum		values[2] = {Int32GetDatum(first + i + 1), (Datum) 0};
@@ -235,6 +210,43 @@ bitnet_embed_array(PG_FUNCTION_ARGS)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+Datum
+bitnet_embed_array(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const BitnetModel *model;
+	BitnetPart	outer = bitnet_part;
+	BitnetArgs	args;
+	Datum	   *elements;
+	bool	   *element_nulls;
+	int			n;
+	int			i;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	take_args(&args, fcinfo);
+	BitnetTextArray(PG_GETARG_ARRAYTYPE_P(0), &elements, &element_nulls, &n);
+	if (n == 0)
+		return (Datum) 0;
+	model = BitnetGetModel(fcinfo->flinfo, args.model);
+
+	/* for bitnet_activity it is one call */
+	bitnet_part = (BitnetPart) {.known = true, .started = GetCurrentTimestamp(), .rows_each = 1,
+		.counters = bitnet_run_counters};
+	for (i = 0; i < n; i++)
+		bitnet_part.rows_total += !element_nulls[i];
+	PG_TRY();
+	{
+		put_vectors(rsinfo, model, &args, elements, element_nulls, n);
+	}
+	PG_FINALLY();
+	{
+		bitnet_part = outer;
+	}
+	PG_END_TRY();
 	return (Datum) 0;
 }
 

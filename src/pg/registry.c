@@ -19,10 +19,11 @@
  *
  * A model whose file changed is loaded anew by the next statement that uses
  * it, while others go on with the old image.  If that load fails, the file is
- * not tried again, or after a cancel not for a while: a statement_timeout that is
- * shorter than the load ends one statement, not all.  Unloading takes the model's name
- * away; the memory goes when the last process lets go of its mapping, which
- * each does at its next call.
+ * not tried again, or after a cancel not for a while: a statement_timeout that
+ * is shorter than the load ends one statement, not all.
+ *
+ * Unloading takes the model's name away; the memory goes when the last process
+ * lets go of its mapping, which each does at its next call.
  *
  * src/pg/registry.c
  *
@@ -570,6 +571,7 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode, LoadResult *result)
 					TimestampDifferenceMilliseconds(start, GetCurrentTimestamp()))));
 }
 
+/* Does the work of load_model() while the model is locked. */
 static void
 load_locked(const char *name, LoadMode mode, LoadResult *result)
 {
@@ -597,7 +599,7 @@ load_model(const char *name, LoadMode mode)
 		return false;
 
 	/*
-	 * The lock goes before a message does, since that may wait for a client
+	 * The lock goes before an error's message does, which may wait for a client
 	 * that does not read; the end of the transaction comes after it.
 	 */
 	PG_TRY();

@@ -563,7 +563,7 @@ BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 	}
 	pfree(scratch);
 	result.n = (int32) n_tokens;
-	if (n_tokens < room)		/* there may be a million of them */
+	if (n_tokens < room)		/* there may be a million of these arrays */
 	{
 		int32	   *ids = palloc(n_tokens * sizeof(int32));
 

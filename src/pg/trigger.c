@@ -124,7 +124,7 @@ bad_column_type(Relation rel, Form_pg_attribute att, const char *wanted)
 
 /*
  * A vector as a value of the target column: cast as an INSERT does it, to
- * pgvector's type for example.  That is one to the type below a domain, whose
+ * pgvector's type for example.  The cast is to the type below a domain, whose
  * constraints are for the caller to check.
  */
 static Datum
