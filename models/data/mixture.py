@@ -216,8 +216,8 @@ def word_task(rng, split):
     return choose(wordnet.EXERCISES, rng)(rng, split)
 
 
-TASKS = [(practice_task, 90), (word_task, 12), (topic_task, 28), (other_label_task, 14), (sentiment_task, 18), (summarize_task, 30), (qa_task, 16),
-         (extract_task, 16), (turns_task, 8), (joined_task, 30), (pgqa.pg_task, 10), (smalltalk_task, 0.5)]
+TASKS = [(practice_task, 80), (word_task, 12), (topic_task, 28), (other_label_task, 14), (sentiment_task, 18), (summarize_task, 30), (qa_task, 20),
+         (extract_task, 24), (turns_task, 8), (joined_task, 30), (pgqa.pg_task, 18), (smalltalk_task, 0.5)]
 
 
 def has_held_name(turns):
