@@ -26,7 +26,7 @@ import bpe
 import mixture
 import prose
 import tasks
-import wordnet
+import word_practice
 from grammar import TRAIN, seeded
 
 MAX_TOKENS = 512
@@ -91,7 +91,7 @@ def learn_vocab(seed, paragraphs, n):
     for p in paragraphs[:n]:
         counts.update(bpe.SPLIT.findall(p))
     for _ in range(n):
-        for item in (mixture.sft(rng, TRAIN), mixture.pretrain_text(rng, TRAIN), wordnet.entry(rng)):
+        for item in (mixture.sft(rng, TRAIN), mixture.pretrain_text(rng, TRAIN), word_practice.entry(rng)):
             counts.update(bpe.SPLIT.findall(text_of(item)))
     # An answer begins without the space that the same word has in the text.
     return bpe.Vocab(bpe.learn(counts))
@@ -109,7 +109,7 @@ def write_pretrain(enc, path, rng, n_tokens, paragraphs):
             tokens, target = tokens[:MAX_TOKENS], target[:MAX_TOKENS]
             prose_tokens += len(tokens)
         elif rng.random() < 0.3:
-            tokens, target = enc.plain(wordnet.entries(rng))
+            tokens, target = enc.plain(word_practice.entries(rng))
         elif rng.random() < 0.35:
             tokens, target = enc.plain(mixture.pretrain_text(rng, TRAIN))
         else:
@@ -126,7 +126,7 @@ def write_sft(enc, path, rng, n_tokens):
     while out.tokens < n_tokens:
         r = rng.random()
         if r < 0.11:
-            tokens, target = enc.plain(mixture.meanings(rng) if r < 0.08 else wordnet.entries(rng))
+            tokens, target = enc.plain(mixture.meanings(rng) if r < 0.08 else word_practice.entries(rng))
         else:
             tokens, target = enc.chat(mixture.sft(rng, TRAIN))
         if len(tokens) <= MAX_TOKENS:

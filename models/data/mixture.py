@@ -9,6 +9,7 @@ import phrases
 import practice
 import tasks
 import texts
+import word_practice
 import wordnet
 from grammar import HELD, TRAIN, expand, pick, split_list
 from ontology import PASSAGES, THESAURUS, TOPICS, WANTS, WORDS, add_later
@@ -213,10 +214,10 @@ def practice_task(rng, split):
 
 
 def word_task(rng, split):
-    return choose(wordnet.EXERCISES, rng)(rng, split)
+    return choose(word_practice.EXERCISES, rng)(rng, split)
 
 
-TASKS = [(practice_task, 80), (word_task, 12), (topic_task, 28), (other_label_task, 14), (sentiment_task, 18), (summarize_task, 30), (qa_task, 20),
+TASKS = [(practice_task, 80), (word_task, 36), (topic_task, 28), (other_label_task, 14), (sentiment_task, 18), (summarize_task, 30), (qa_task, 20),
          (extract_task, 24), (turns_task, 8), (joined_task, 30), (pgqa.pg_task, 18), (smalltalk_task, 0.5)]
 
 

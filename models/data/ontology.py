@@ -114,6 +114,27 @@ def load_thesaurus():
     return entries
 
 
+def load_related():
+    """File format: word: words that are used like it, nearest first."""
+    related = {}
+    for line in open(os.path.join(HERE, "related.txt"), encoding="utf-8"):
+        if line[0] != "#":
+            word, others = line.split(": ")
+            related[word] = others.split()
+    return related
+
+
+def load_moods():
+    """File format: @ mood, then lines of words."""
+    moods = {}
+    for line in open(os.path.join(HERE, "moods.txt"), encoding="utf-8"):
+        if line[0] == "@":
+            words = moods[line[1:].strip()] = []
+        elif line[0] != "#":
+            words += line.split()
+    return moods
+
+
 def load_passages():
     """File format: @ kind fact, then - sentence and ? question; kind: its facts."""
     passages = {}
@@ -143,6 +164,8 @@ def add_later(lists):
 
 
 THESAURUS = load_thesaurus()
+RELATED = load_related()
+MOODS = load_moods()
 WORDS = load_words()
 TOPICS = load_topics()
 WANTS = load_wants()

@@ -5,10 +5,12 @@ stands for, and looking up the one among the others.  Long texts with a single
 answer teach that slowly; here many short ones share one set of labels, and
 meanings of texts and of labels are asked for by themselves.
 """
+import lexicon
+import phrases
 import tasks
 import texts
-from grammar import split_list
-from ontology import THESAURUS, TOPICS, WANTS
+from grammar import expand, pick, split_list
+from ontology import RELATED, THESAURUS, TOPICS, WANTS
 from opinions import ASPECTS, CATEGORY_LABELS
 
 NAME_TOPIC = ["What is the topic of the text?", "Name the topic of the text below.", "In a word or two: what is this about?", "Give the topic.", "Which subject does the text have?"]
@@ -214,4 +216,36 @@ def find_values(rng, split):
     return turns or None
 
 
-PRACTICE = [(sort_texts, 50), (sort_words, 36), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12), (find_values, 14)]
+VERBS = """check repair print paint move count sort clean order buy sell sign scan copy file send collect deliver return rent book cancel
+plan draw design test review approve translate publish announce measure weigh replace remove install update upgrade close open lock label pack
+unpack store feed water plant photograph record film describe explain compare choose find borrow lend hide show present cut fold wash iron
+polish mend tune calibrate load unload archive delete restore rename encrypt import export wrap hang lift carry invite call thank meet""".split()
+DO_WHAT = ["What will %s do?", "What does %s have to do?", "What is the task of %s?", "Which task was given to %s?", "What did %s promise to do?"]
+
+
+def who_does_what(rng, split):
+    """Lines of who does what, and several questions about them."""
+    people, acts, lines, asked = [], [], [], []
+    for _ in range(rng.choice([2, 3, 3, 4, 5])):
+        person = lexicon.first_name(rng, split) + ("" if rng.random() < 0.5 else " " + lexicon.last_name(rng, split))
+        act = rng.choice(VERBS) + rng.choice([" the ", " the ", " a new ", " our ", " the old "]) + rng.choice(list(RELATED))
+        if person.split()[0] in [p.split()[0] for p in people] or act in acts:
+            continue
+        people.append(person)
+        acts.append(act)
+        line = expand(pick(phrases.ACTION_LINE, rng, split), rng, {"p": person, "a": act})
+        if rng.random() < 0.4 and ":" not in line:
+            due = rng.choice([rng.choice(lexicon.DAYS), lexicon.date(rng)])
+            line += rng.choice(phrases.DUE).replace("{d}", due)
+            asked.append((rng.choice(["By when will %s %s?", "Until when has %s to %s?"]) % (person, act), due))
+        lines.append(line[0].upper() + line[1:])
+        asked += 2 * [(expand(pick(phrases.ACTION_ASK, rng, split), rng, {"a": act}), person)] + [(rng.choice(DO_WHAT) % person, act)]
+    rng.shuffle(lines)
+    text = rng.choice(["\n".join(rng.choice(["- ", "* ", ""]) + x for x in lines), ". ".join(lines) + "."])
+    questions = dict(rng.sample(asked, min(len(asked), rng.choice([3, 4, 5]))))
+    turns = [(tasks.fill(rng.choice(tasks.QUESTION[:4]), q=q, text=text) if i == 0 else rng.choice(["Question: ", ""]) + q, a)
+             for i, (q, a) in enumerate(questions.items())]
+    return turns
+
+
+PRACTICE = [(sort_texts, 50), (sort_words, 36), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12), (find_values, 20), (who_does_what, 14)]
