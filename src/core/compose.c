@@ -262,14 +262,38 @@ all_but(int32_t n, int32_t kept)
 	return n > kept ? n - kept : n;
 }
 
-/* What somebody waits for: answers, then prompts, for which a few rows of logits are left. */
-static void
-add_interactive(bn_schedule *s, step_plan *plan, int32_t max_rows, int32_t each_prompt, int32_t most)
+/* Is a prompt of that kind under way? */
+static bool
+has_prompts(const bn_schedule *s, const step_plan *plan, bn_run_kind kind)
 {
-	plan->max_rows = all_but(max_rows, MORE_THAN_ANSWERS);
-	add_sequences(s, plan, BN_INTERACTIVE_RUNS, BN_DECODE, most, most);
+	int32_t		i;
+
+	for (i = 0; i < s->n_slots; i++)
+	{
+		const bn_run *run = s->slots[i].run;
+
+		if (run && (!plan->only || run == plan->only) && is_of_kind(run, kind) &&
+			run->requests[s->slots[i].request].state == BN_PREFILL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What there is of one kind: answers, then prompts.  Many answers leave them a
+ * token and a row of logits: others may wait for such a prompt, since their
+ * own begins alike.
+ */
+static void
+add_kind(bn_schedule *s, step_plan *plan, bn_run_kind kind, int32_t max_rows, int32_t each_prompt, int32_t most)
+{
+	bool		prompts = has_prompts(s, plan, kind);
+
+	plan->max_rows = prompts ? all_but(max_rows, 1) : max_rows;
+	add_sequences(s, plan, kind, BN_DECODE, most, prompts ? all_but(most, 1) : most);
 	plan->max_rows = max_rows;
-	add_sequences(s, plan, BN_INTERACTIVE_RUNS, BN_PREFILL, each_prompt, most);
+	if (prompts)
+		add_sequences(s, plan, kind, BN_PREFILL, each_prompt, most);
 }
 
 /* Answers that somebody waits for, and their prompts, come first in a short step; the others get the rest. */
@@ -281,7 +305,7 @@ compose_short(bn_schedule *s, step_plan *plan, const participants *p)
 
 	if (!p->others)
 	{
-		add_interactive(s, plan, s->n_logit_rows, PROMPT_TOKENS, s->max_entries);
+		add_kind(s, plan, BN_INTERACTIVE_RUNS, s->n_logit_rows, PROMPT_TOKENS, s->max_entries);
 		return;
 	}
 
@@ -289,16 +313,14 @@ compose_short(bn_schedule *s, step_plan *plan, const participants *p)
 		answers = SHORT_STEP_TOKENS;
 	if (answers > all_but(s->max_entries, OTHERS_TOKENS))
 		answers = all_but(s->max_entries, OTHERS_TOKENS);
-	add_interactive(s, plan, all_but(s->n_logit_rows, OTHERS_TOKENS), answers, answers);
+	add_kind(s, plan, BN_INTERACTIVE_RUNS, all_but(s->n_logit_rows, OTHERS_TOKENS), answers, answers);
 
 	most = plan->n_entries + OTHERS_TOKENS;
 	if (most < SHORT_STEP_TOKENS)
 		most = SHORT_STEP_TOKENS;
 	if (most > s->max_entries)
 		most = s->max_entries;
-	plan->max_rows = s->n_logit_rows;
-	add_sequences(s, plan, BN_OTHER_RUNS, BN_DECODE, most, most);
-	add_sequences(s, plan, BN_OTHER_RUNS, BN_PREFILL, most, most);
+	add_kind(s, plan, BN_OTHER_RUNS, s->n_logit_rows, most, most);
 }
 
 int32_t
@@ -313,9 +335,6 @@ bn_compose_step(bn_schedule *s, const bn_run *only)
 	if (p.n_runs > 1 && p.interactive)
 		compose_short(s, &plan, &p);
 	else
-	{
-		add_sequences(s, &plan, BN_ALL_RUNS, BN_DECODE, s->max_entries, s->max_entries);
-		add_sequences(s, &plan, BN_ALL_RUNS, BN_PREFILL, s->max_entries, s->max_entries);
-	}
+		add_kind(s, &plan, BN_ALL_RUNS, s->n_logit_rows, s->max_entries, s->max_entries);
 	return plan.n_entries;
 }

@@ -22,8 +22,10 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #define SPIN_ROUNDS 2000
+#define POLL_EVERY 20000000		/* nanoseconds */
 #define THREAD_STACK_BYTES (512 * 1024)
 
 typedef struct worker
@@ -37,6 +39,8 @@ struct bn_pool
 {
 	int			max_threads;
 	int			n_threads;		/* running now, the caller included */
+	void		(*poll) (void *arg);	/* or NULL */
+	void	   *poll_arg;
 	bool		has_begun;		/* the fields below are in use */
 
 	/* the current run */
@@ -80,8 +84,16 @@ bn_pool_init(void *memory, int n_threads)
 
 	pool->max_threads = n_threads < 1 ? 1 : n_threads > BN_MAX_THREADS ? BN_MAX_THREADS : n_threads;
 	pool->n_threads = 1;
+	pool->poll = NULL;
 	pool->has_begun = false;
 	return pool;
+}
+
+void
+bn_pool_poll(bn_pool *pool, void (*poll) (void *arg), void *arg)
+{
+	pool->poll = poll;
+	pool->poll_arg = arg;
 }
 
 int
@@ -136,13 +148,35 @@ all_reported(bn_pool *pool, unsigned unused)
 	return atomic_load(&pool->n_busy) == 0;
 }
 
+/* Sleeps until something changes, or for POLL_EVERY if there is something to do meanwhile. */
+static void
+sleep_a_while(bn_pool *pool, bool polls)
+{
+	struct timespec limit;
+
+	if (!polls)
+	{
+		pthread_cond_wait(&pool->changed, &pool->mutex);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_nsec += POLL_EVERY;
+	if (limit.tv_nsec >= 1000000000)
+	{
+		limit.tv_sec++;
+		limit.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&pool->changed, &pool->mutex, &limit);
+	pool->poll(pool->poll_arg);
+}
+
 /*
  * Waits until the condition holds.  A sleeper counts itself before it looks
  * once more, and whoever changes something looks at the count afterwards, both
  * in sequentially consistent order, so that no wake-up is lost.
  */
 static void
-wait_until(bn_pool *pool, bool (*condition) (bn_pool *, unsigned), unsigned seen)
+wait_until(bn_pool *pool, bool (*condition) (bn_pool *, unsigned), unsigned seen, bool polls)
 {
 	int			i;
 
@@ -155,7 +189,7 @@ wait_until(bn_pool *pool, bool (*condition) (bn_pool *, unsigned), unsigned seen
 	pthread_mutex_lock(&pool->mutex);
 	atomic_fetch_add(&pool->n_sleeping, 1);
 	while (!condition(pool, seen))
-		pthread_cond_wait(&pool->changed, &pool->mutex);
+		sleep_a_while(pool, polls);
 	atomic_fetch_sub(&pool->n_sleeping, 1);
 	pthread_mutex_unlock(&pool->mutex);
 }
@@ -169,7 +203,7 @@ worker_main(void *arg)
 
 	for (;;)
 	{
-		wait_until(pool, has_new_round, seen);
+		wait_until(pool, has_new_round, seen, false);
 		seen++;
 		if (atomic_load(&pool->quit))
 			return NULL;
@@ -266,5 +300,5 @@ bn_pool_run(bn_pool *pool, bn_pool_fn fn, void *arg, int n_items, int grain)
 	atomic_fetch_add(&pool->round, 1);
 	announce_change(pool);
 	take_pieces(pool, 0);
-	wait_until(pool, all_reported, 0);
+	wait_until(pool, all_reported, 0, pool->poll != NULL);
 }

@@ -47,6 +47,12 @@ extern void bn_pool_run(bn_pool *pool, bn_pool_fn fn, void *arg, int n_items, in
 
 extern int	bn_pool_threads(const bn_pool *pool);
 
+/*
+ * While the caller waits for a thread that is kept waiting itself, it calls this
+ * every now and then, to tell the others to stop for example; NULL: nothing.
+ */
+extern void bn_pool_poll(bn_pool *pool, void (*poll) (void *arg), void *arg);
+
 /* Starts a thread that takes no signals, which are the caller's; false if it cannot. */
 extern bool bn_thread_start(pthread_t *thread, void *(*run) (void *), void *arg);
 

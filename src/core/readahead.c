@@ -184,7 +184,8 @@ bn_readahead_take(bn_readahead *r, uint64_t offset, void *buf, size_t len)
 	uint64_t	n;
 
 	pthread_mutex_lock(&r->mutex);
-	if (offset < r->taken_to)
+	/* What lies before the next place could last, and nobody would ask whether to stop */
+	if (offset < r->taken_to || offset - r->taken_to > RING_BYTES)
 	{
 		pthread_mutex_unlock(&r->mutex);
 		return 0;

@@ -37,9 +37,9 @@ extern bn_readahead *bn_readahead_start(void *room, bn_read_fn read, void *file,
 
 /*
  * Up to len of the bytes from offset on, waiting for the first of them.
- * Returns how many; 0 for bytes before those that were taken already, outside
- * the range, or that could not be read: the caller then reads them itself, and
- * meets the error.  Bytes that are passed over are lost.
+ * Returns how many; 0 for bytes before those that were taken already or far behind
+ * them, outside the range, or that could not be read: the caller then reads them
+ * itself, and meets the error.  Bytes that are passed over are lost.
  */
 extern size_t bn_readahead_take(bn_readahead *r, uint64_t offset, void *buf, size_t len);
 

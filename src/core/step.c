@@ -145,6 +145,13 @@ bn_engine_size(const bn_config *config, int max_entries, int n_threads, int32_t 
 	return lay_out(&e, NULL, config);
 }
 
+/* bn_pool_poll: thread 0 waits, and others look at what it finds. */
+static void
+look_at_hooks(void *engine)
+{
+	(void) bn_engine_stopping(engine, 0);
+}
+
 bn_engine *
 bn_engine_init(void *memory, const bn_model *model, bn_kv *kv, const bn_kernels *kernels,
 			   bn_pool *pool, int max_entries, int32_t max_positions)
@@ -158,6 +165,7 @@ bn_engine_init(void *memory, const bn_model *model, bn_kv *kv, const bn_kernels 
 	e->kv = kv;
 	e->kernels = kernels;
 	e->pool = pool;
+	bn_pool_poll(pool, look_at_hooks, e);
 	e->n_threads = bn_pool_threads(pool);
 	e->max_entries = max_entries;
 	e->max_positions = max_positions;

@@ -58,9 +58,8 @@ my %phases = (
 
 sub new_session
 {
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $session = open_session($node, 'postgres');
 
-	$session->set_query_timer_restart;
 	$session->query_safe("SET bitnet.model = 'slow'; SET client_min_messages = error");
 	$session->query_safe("SELECT bitnet_count_tokens('x')");
 	return $session;
@@ -74,28 +73,7 @@ my $contexts = "SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'bi
 # What the engine computes, and what a session computes by itself
 my @rounds = ((map { [ $_, 'on' ] } sort keys %phases), map { [ $_, 'off' ] } 'the prompt', 'the answer', 'many answers', 'scoring');
 
-# How long a query goes on after a cancel
-sub cancel
-{
-	my ($phase, $name) = @_;
-
-	start_query($session, $phases{$phase});
-	die "$phase: did not start"
-	  unless wait_until(sub {
-		$node->safe_psql('postgres',
-			"SELECT state = 'active' FROM pg_stat_activity WHERE pid = $pid") eq 't';
-	});
-	usleep(300_000);
-	my $start = time;
-	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
-	end_of_query($session);
-	my $took = time - $start;
-	like($session->{stderr}, qr/canceling statement due to user request/, $name);
-	$session->{stderr} = '';
-	return $took;
-}
-
-# The same of a timeout
+# How long a query goes on after its time is over
 sub time_out
 {
 	my ($phase, $name) = @_;
@@ -115,7 +93,8 @@ foreach my $round (@rounds)
 	my ($phase, $shared) = @$round;
 
 	$session->query_safe("SET bitnet.shared_engine = $shared");
-	in_time(sub { cancel($phase, "$phase can be cancelled, with a shared engine $shared") }, $limit, 'at once');
+	in_time(sub { cancel_query($node, $session, $pid, $phases{$phase}, 300_000, "$phase can be cancelled, with a shared engine $shared") },
+		$limit, 'at once');
 	in_time(sub { time_out($phase, "a timeout ends $phase") }, $limit, 'in time');
 	is($session->query_safe($contexts), '0', 'nothing is left behind');
 }

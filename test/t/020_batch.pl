@@ -10,7 +10,6 @@ use warnings;
 use BitnetTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
 
 my $limit = 1.5 * $slowness;
 my $node = start_server('batch', conf => "bitnet.model = 'small'\nmax_worker_processes = 8\n",
@@ -63,28 +62,9 @@ my $slow = 'SELECT bitnet_generate(body, 2000) FROM docs';
 $session->query_safe("SET bitnet.model = 'slow'; SELECT bitnet_count_tokens('x')");
 my $pid = backend_pid($session);
 my $contexts = "SELECT count(*) FROM pg_backend_memory_contexts WHERE name LIKE 'bitnet %'";
-sub cancel
-{
-	my ($wait) = @_;
-
-	start_query($session, $slow);
-	die 'did not start'
-	  unless wait_until(sub {
-		$node->safe_psql('postgres',
-			"SELECT state = 'active' AND query LIKE 'SELECT bitnet_generate%' FROM pg_stat_activity WHERE pid = $pid") eq 't';
-	});
-	usleep($wait);
-	my $start = time;
-	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
-	end_of_query($session);
-	my $took = time - $start;
-	like($session->{stderr}, qr/canceling statement due to user request/, 'a batch can be cancelled');
-	$session->{stderr} = '';
-	return $took;
-}
 foreach my $wait (50_000, 300_000, 900_000)
 {
-	in_time(sub { cancel($wait) }, $limit, 'at once');
+	in_time(sub { cancel_query($node, $session, $pid, $slow, $wait, 'a batch can be cancelled') }, $limit, 'at once');
 	is($session->query_safe($contexts), '0', 'nothing is left behind');
 }
 is($session->query_safe("SET bitnet.model = 'small'; $md5"), $expected, 'the session goes on working');

@@ -31,7 +31,7 @@ my $observer;
 
 sub observe
 {
-	$observer //= new_session();
+	$observer //= open_session($node, 'postgres');
 	return $observer->query_safe($_[0]);
 }
 
@@ -87,15 +87,6 @@ sub start_for_still
 	my $steps = engine('steps');
 	kill 'CONT', $engine;
 	return ($caller, $steps);
-}
-
-# The time limit is for each query, not for all that a session does.
-sub new_session
-{
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	return $session;
 }
 
 # A long answer, which random weights never end.  It lasts while a test looks at it.
@@ -156,7 +147,7 @@ is(engine('cache_used', 'small'), '0', 'no page of the cache stays in use');
 # Several sessions in the same steps
 
 my @answers = map { query('SET bitnet.shared_engine = off; ' . long_answer($_)) } 1 .. 3;
-my @sessions = map { new_session() } 1 .. 3;
+my @sessions = map { open_session($node, 'postgres') } 1 .. 3;
 
 # The first sessions ask, and the engine begins when all of them have.  Returns its pid.
 sub start_together
@@ -203,7 +194,7 @@ query("SELECT pg_terminate_backend($pids[1])");
 is(end_of_query($sessions[2]), $answers[2], 'nor does it when one is terminated');
 ok(engine_is('sessions = 0 AND sequences = 0 AND cache_used = 0'), 'all is given back');
 eval { $sessions[1]->quit };
-$sessions[1] = new_session();
+$sessions[1] = open_session($node, 'postgres');
 $sessions[0]->query("SET statement_timeout = " . int(300 * $slowness) . "; " . long_answer(1, 4000));
 like($sessions[0]->{stderr}, qr/canceling statement due to statement timeout/, 'a timeout');
 $sessions[0]->{stderr} = '';
@@ -319,7 +310,7 @@ is_deeply(\@left, [], 'gives the memory back at once');
 
 # A statement that began before goes on without an engine
 
-my $session = new_session();
+my $session = open_session($node, 'postgres');
 my $ten = 'SELECT bitnet_generate(body, 20) FROM docs WHERE id <= 10 ORDER BY id';
 my $expected = query("SET bitnet.shared_engine = off; $ten");
 
@@ -351,7 +342,7 @@ $node->append_conf('postgresql.conf', "bitnet.kv_cache_size = 200MB\n");
 $node->reload;
 is(query(long_answer(1)), $answers[0], 'so does a larger one');
 is(engine('cache_size > 190000000'), 't', 'in another engine');
-$session = new_session();
+$session = open_session($node, 'postgres');
 start_query($session, long_answer(1, 4000));
 ok(engine_is('sequences = 1'), 'one computes');
 $pid = engine('pid');
@@ -377,7 +368,7 @@ is( query("SET bitnet.threads = 2; SET bitnet.kernel = 'scalar'; SET bitnet.mode
 
 $node->append_conf('postgresql.conf', "max_worker_processes = 0\n");
 restart();
-$session = new_session();
+$session = open_session($node, 'postgres');
 start_query($session, long_answer(1));
 ok(wait_until(sub { query('SELECT function, state FROM bitnet_activity') eq 'bitnet_generate|decode' }),
 	'without workers a session computes by itself, which shows');
@@ -395,7 +386,7 @@ $node->append_conf('postgresql.conf', "max_worker_processes = 8\nrestart_after_c
 restart();
 my $loaded = "SELECT state = 'loaded' FROM bitnet_models WHERE name = 'slow'";
 ok($node->poll_query_until('postgres', $loaded), 'the model is preloaded');
-$session = new_session();
+$session = open_session($node, 'postgres');
 $session->query_safe('SELECT 1');
 start_query($session, long_answer(1, 4000));
 ok(engine_is('sequences = 1'), 'a session waits for an engine');
@@ -410,7 +401,7 @@ is(query(long_answer(1)), $answers[0], 'and a new engine answers');
 eval { $session->quit };
 
 # The server stops while it computes
-$session = new_session();
+$session = open_session($node, 'postgres');
 start_query($session, long_answer(1, 4000));
 ok(engine_is('sequences = 1'), 'once more');
 my $start = time;

@@ -53,10 +53,8 @@ sub observe
 # load is, which a slow machine is told of, does not matter here.
 sub new_session
 {
-	my $session = $node->background_psql('postgres', on_error_stop => 0,
-		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my $session = open_session($node, 'postgres', '-v', 'VERBOSITY=verbose');
 
-	$session->set_query_timer_restart;
 	$session->query_safe('SET client_min_messages = warning');
 	return $session;
 }

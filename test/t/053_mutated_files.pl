@@ -145,8 +145,7 @@ $node->safe_psql('postgres', q{
 		GET STACKED DIAGNOSTICS m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL;
 		RETURN concat_ws(': ', SQLSTATE, m, d);
 	END $$});
-my $session = $node->background_psql('postgres', on_error_stop => 0);
-$session->set_query_timer_restart;
+my $session = open_session($node, 'postgres');
 my $answer = "SELECT bitnet_generate('a red hat', 8, model => 'good')";
 my $expected = $session->query_safe($answer);
 my $pid = backend_pid($session);

@@ -39,8 +39,7 @@ sub connect_to
 	my ($database) = @_;
 
 	$session->quit if $session;
-	$session = $node->background_psql($database, on_error_stop => 0, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-	$session->set_query_timer_restart;
+	$session = open_session($node, $database, '-v', 'VERBOSITY=verbose');
 	$session->query_safe('SELECT FROM bitnet_models');
 	$pid = backend_pid($session);
 	return;

@@ -67,9 +67,9 @@ sub replace_library
 }
 
 # A session that has the library and has computed
-sub open_session
+sub computing_session
 {
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $session = open_session($node, 'postgres');
 
 	is(ask($session, $answer), $expected, $_[0]);
 	return $session;
@@ -136,10 +136,10 @@ is(query(qq{DROP EXTENSION bitnet CASCADE; CREATE EXTENSION bitnet VERSION '$nex
 
 # ---- another library with the same layout: they share everything ----
 
-my $first = open_session('a session with the library as it was');
+my $first = computing_session('a session with the library as it was');
 
 replace_library("$version\0" => "$next[0]\0");
-my $second = open_session('a session with a new library gives the same answer');
+my $second = computing_session('a session with a new library gives the same answer');
 is(ask($first, 'SELECT bitnet_version()'), $version, 'the old session keeps its library');
 is(ask($second, 'SELECT bitnet_version()'), $next[0], 'the new one has the new');
 is(query(q{SELECT status, detail FROM bitnet_check() WHERE item = 'extension'}), "ok|version $next[0]",
@@ -166,7 +166,7 @@ ask($second, $parallel);
 my $digest = ask($second, $rows);
 
 replace_library('bitnet layout' => 'bitnet Layout', "$next[0]\0" => "$next[1]\0");
-my $third = open_session('a session with another layout gives the same answer');
+my $third = computing_session('a session with another layout gives the same answer');
 is(ask($third, 'SELECT bitnet_version()'), $next[1], 'and has the new library');
 is(ask($third, "SELECT loads FROM bitnet_models WHERE name = 'small'"), '1', 'with a model of its own');
 is(ask($third, 'SELECT count(*) FROM bitnet_engines'), '1', 'and an engine of its own');
@@ -206,10 +206,10 @@ $_->quit foreach $first, $second, $third;
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = '" . $library =~ s/\.so$//r . "'\n");
 $node->restart;
-$first = open_session('a session of a server with the library preloaded');
+$first = computing_session('a session of a server with the library preloaded');
 replace_library('bitnet Layout' => 'bitnet layout', "$next[1]\0" => "$next[2]\0");
 end_engine(engines());
-$second = open_session('a session after the library was replaced');
+$second = computing_session('a session after the library was replaced');
 is(ask($_, 'SELECT bitnet_version()'), $next[1], 'has the one that the server was started with') foreach $first, $second;
 is(ask($first, 'SELECT pid FROM bitnet_engines'), engines(), 'and so has the engine');
 is(ask($second, $rows), $digest, 'and parallel workers');

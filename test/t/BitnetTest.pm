@@ -12,9 +12,10 @@ use List::Util 'max';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
+use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(make_model replace_model start_server own_install run_script segments backend_pid start_query end_of_query wait_until in_time $slowness);
+our @EXPORT = qw(make_model replace_model start_server own_install run_script segments open_session backend_pid
+  start_query end_of_query cancel_query wait_until in_time $slowness);
 
 # How many times longer than usual all may take, by PG_TEST_TIMEOUT_DEFAULT
 our $slowness = max(1, $PostgreSQL::Test::Utils::timeout_default / 180);
@@ -99,6 +100,16 @@ sub segments
 	return @sizes;
 }
 
+# A session whose time limit is for each query, not for all that it does.
+sub open_session
+{
+	my ($node, $database, @psql_options) = @_;
+	my $session = $node->background_psql($database, on_error_stop => 0, extra_params => \@psql_options);
+
+	$session->set_query_timer_restart;
+	return $session;
+}
+
 sub backend_pid
 {
 	my ($session) = @_;
@@ -129,6 +140,28 @@ sub end_of_query
 
 	$output =~ s/\s*finished\s*$//;
 	return $output;
+}
+
+# Cancels a query, begun with start_query after $wait microseconds of work, and
+# returns how long it went on, in seconds.
+sub cancel_query
+{
+	my ($node, $session, $pid, $query, $wait, $name) = @_;
+
+	start_query($session, $query);
+	die "$query: did not start"
+	  unless wait_until(sub {
+		$node->safe_psql('postgres',
+			"SELECT state = 'active' FROM pg_stat_activity WHERE pid = $pid") eq 't';
+	});
+	usleep($wait);
+	my $start = time;
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+	end_of_query($session);
+	my $took = time - $start;
+	like($session->{stderr}, qr/canceling statement due to user request/, $name);
+	$session->{stderr} = '';
+	return $took;
 }
 
 # Waits until the code returns true; false after the usual time limit.

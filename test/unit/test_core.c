@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../../src/core/fmath.h"
 #include "../../src/core/kv.h"
@@ -246,6 +247,42 @@ test_pool(void)
 	}
 }
 
+/* The caller, whose part is done, says that the other may end. */
+static void
+say_stop(void *stop)
+{
+	atomic_store((atomic_bool *) stop, true);
+}
+
+static void
+wait_for_stop(void *stop, int begin, int end, int thread)
+{
+	time_t		limit = time(NULL) + 30;
+
+	(void) begin;
+	(void) end;
+	while (thread > 0 && !atomic_load((atomic_bool *) stop) && time(NULL) < limit)
+		;
+}
+
+static void
+test_poll(void)
+{
+	bn_pool    *pool = bn_pool_init(malloc(bn_pool_size(2)), 2);
+	atomic_bool stop = false;
+	time_t		start = time(NULL);
+	int			run;
+
+	bn_pool_poll(pool, say_stop, &stop);
+	bn_pool_begin(pool, 2);
+	/* until the other thread was there in time for a piece */
+	for (run = 0; run < 1000 && !atomic_load(&stop); run++)
+		bn_pool_run(pool, wait_for_stop, &stop, 1000, 1);
+	bn_pool_end(pool);
+	ok(atomic_load(&stop) && time(NULL) - start < 30, "whoever waits for another thread looks around meanwhile");
+	free(pool);
+}
+
 /* Begins a sequence and "computes" n of its tokens: the key of each is 1000 + its position. */
 static bn_status
 compute(bn_kv *kv, bn_sequence *seq, const int32_t *tokens, int32_t n_tokens, int32_t n_reused,
@@ -356,6 +393,7 @@ main(void)
 	test_fmath();
 	test_sampler();
 	test_pool();
+	test_poll();
 	test_kv();
 	test_errors();
 	return done_testing();

@@ -10,9 +10,11 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -96,9 +98,35 @@ take_pieces(bn_readahead *r)
 
 		if (n == 0 || n > len || !is_right(offset, n))
 			return false;
-		offset += n + (random_below(3) ? 0 : random_below(6000000));
+		offset += n + (random_below(3) ? 0 : random_below(4000000));
 	}
 	return true;
+}
+
+static atomic_ullong bytes_read;
+
+static ptrdiff_t
+read_nothing(void *file, uint64_t offset, void *into, size_t len)
+{
+	(void) file;
+	(void) offset;
+	memset(into, 0, len);
+	atomic_fetch_add(&bytes_read, len);
+	return (ptrdiff_t) len;
+}
+
+/* A file may have a hole of any size: whoever passes over it does not wait until it is read. */
+static void
+test_hole(void)
+{
+	uint64_t	behind = UINT64_C(1) << 50;
+	bn_readahead *r = bn_readahead_start(room, read_nothing, NULL, 0, 2 * behind, memory, MEMORY_BYTES);
+
+	ok(r && bn_readahead_take(r, 0, buf, 10) > 0 && bn_readahead_take(r, behind, buf, 10) == 0,
+	   "what is behind a hole the caller reads by itself");
+	if (r)
+		bn_readahead_stop(r);
+	ok(atomic_load(&bytes_read) < FILE_BYTES, "and the hole is not read");
 }
 
 static void
@@ -195,6 +223,7 @@ main(void)
 	room = malloc(bn_readahead_size());
 	test_memory(fileno(file));
 	test_reading(fileno(file));
+	test_hole();
 	test_ends(fileno(file));
 	fclose(file);
 	free(room);

@@ -460,6 +460,48 @@ test_prompts(const model_file *m)
 	close_rig(&r, "after prompts");
 }
 
+/*
+ * Beside somebody who waits for an answer, a job's prompt is read while another
+ * job's answers would take all that a step has for jobs; and whoever begins alike,
+ * and so waits for that prompt, gets an answer.
+ */
+static void
+test_job_prompt(const model_file *m)
+{
+	enum {PROMPT = 60, SHARED = 56, LENGTH = 240, STEPS = 200};
+	static caller answers;
+	static caller job;
+	static caller single;
+	static caller alike;
+	bn_error	err = {0};
+	int			n_steps = 0;
+	rig			r;
+
+	open_rig(&r, m, 128, 64, 64, 4096);
+	add_job(&r, &answers, MAX_RUN_REQUESTS, 4, LENGTH, 1);
+	for (int i = 0; i < 4; i++)
+		bn_schedule_step(r.schedule, NULL, &err);
+	add_job(&r, &single, 1, 4, LENGTH, 3);
+	bn_schedule_step(r.schedule, NULL, &err);
+	make_job(&job, 8, PROMPT, 4, 90);
+	make_job(&alike, 1, PROMPT, 4, 17);
+	for (int i = 1; i < 8; i++)
+		memcpy(job.works[i].tokens, job.works[0].tokens, sizeof(int32_t) * SHARED);
+	memcpy(alike.works[0].tokens, job.works[0].tokens, sizeof(int32_t) * SHARED);
+	bn_schedule_add(r.schedule, &job.run, &err);
+	bn_schedule_step(r.schedule, NULL, &err);
+	bn_schedule_add(r.schedule, &alike.run, &err);
+	for (; alike.requests[0].n_output == 0 && n_steps < STEPS; n_steps++)
+		bn_schedule_step(r.schedule, NULL, &err);
+	ok(alike.requests[0].n_output > 0 && !bn_run_done(&answers.run) && !bn_run_done(&single.run),
+	   "a prompt that begins like a job's has its answer after %d steps", n_steps);
+	remove_job(&r, &answers);
+	remove_job(&r, &single);
+	remove_job(&r, &job);
+	remove_job(&r, &alike);
+	close_rig(&r, "beside a job's prompt");
+}
+
 /* A large request waits its turn, but no longer: what comes after it does not overtake it. */
 static void
 test_order(const model_file *m)
@@ -676,6 +718,7 @@ main(int argc, char **argv)
 	test_crowd(&m, 20, 8, 20, 200, "short prompts");
 	test_crowd(&m, 70, 4, 200, 200, "more callers than a step has logits for");
 	test_prompts(&m);
+	test_job_prompt(&m);
 	test_order(&m);
 	test_whole_cache(&m);
 	test_errors(&m);
