@@ -21,6 +21,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/guc.h"
 
 #include "../core/pool.h"
@@ -68,6 +69,14 @@ int
 BitnetThreads(void)
 {
 	return bitnet_threads > 0 ? bitnet_threads : Max(BitnetProcessors() / 2, 1);
+}
+
+bool
+BitnetMayHaveThreads(void)
+{
+	const char *library = MyBgworkerEntry ? MyBgworkerEntry->bgw_library_name : "postgres";
+
+	return strcmp(library, "postgres") == 0 || strcmp(library, "$libdir/bitnet") == 0;
 }
 
 /* Asking the processor takes long in a virtual machine. */

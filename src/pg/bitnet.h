@@ -31,6 +31,12 @@ extern int	BitnetProcessors(void);
 /* The number of threads that a step may use now. */
 extern int	BitnetThreads(void);
 
+/*
+ * False in a background worker of another extension: it may end within the
+ * handler of a signal, and free what threads still use.
+ */
+extern bool BitnetMayHaveThreads(void);
+
 /* The kernels of that name; NULL: this processor cannot run them. */
 extern const struct bn_kernels *BitnetKernels(const char *name);
 

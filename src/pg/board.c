@@ -66,12 +66,19 @@ typedef struct Desk
 	BitnetProgress progress;
 } Desk;
 
+/* An engine of that image could not begin */
+typedef struct Failure
+{
+	uint64		generation;
+	TimestampTz at;
+} Failure;
+
 typedef struct Board
 {
 	LWLock		lock;			/* protects the engines */
 	ConditionVariable engine_ended;
 	uint64		last_engine;
-	TimestampTz last_failure;	/* of a worker to begin */
+	Failure		failures[BITNET_MAX_MODELS];	/* of workers to begin, the last ones */
 	pg_atomic_uint64 last_ticket;
 	Engine		engines[BITNET_MAX_ENGINES];
 	int			n_desks;
@@ -373,6 +380,46 @@ wake_waiting(BitnetEngineRef ref)
 	ConditionVariableBroadcast(&board->engine_ended);
 }
 
+/* Is it longer ago than the limit, in milliseconds, or in the future of a clock that was set back? */
+static bool
+is_over(TimestampTz since, int limit)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return now < since || TimestampDifferenceExceeds(since, now, limit);
+}
+
+/* With the lock: its engine is not to be started again soon. */
+static void
+note_failure(uint64 generation)
+{
+	Failure    *oldest = &board->failures[0];
+
+	for (int i = 0; i < BITNET_MAX_MODELS; i++)
+	{
+		Failure    *f = &board->failures[i];
+
+		if (f->generation == generation)
+		{
+			oldest = f;
+			break;
+		}
+		if (f->at < oldest->at)
+			oldest = f;
+	}
+	oldest->generation = generation;
+	oldest->at = GetCurrentTimestamp();
+}
+
+static bool
+has_failed(uint64 generation)
+{
+	for (int i = 0; i < BITNET_MAX_MODELS; i++)
+		if (board->failures[i].generation == generation)
+			return !is_over(board->failures[i].at, FAILURE_PAUSE);
+	return false;
+}
+
 /* Gives up a worker that was asked for, unless it has begun meanwhile. */
 static void
 give_up(BitnetEngineRef ref)
@@ -383,8 +430,8 @@ give_up(BitnetEngineRef ref)
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	if (engine->number == ref.number && engine->state.pid == 0)
 	{
+		note_failure(engine->generation);
 		free_engine(engine);
-		board->last_failure = GetCurrentTimestamp();
 		freed = true;
 	}
 	LWLockRelease(&board->lock);
@@ -425,7 +472,6 @@ find_or_claim(const BitnetModel *model, bool *is_new)
 {
 	BitnetEngineRef ref = {-1, 0};
 	bool		registered = BitnetIsRegistered(model->generation);
-	TimestampTz now = GetCurrentTimestamp();
 
 	*is_new = false;
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
@@ -447,15 +493,14 @@ find_or_claim(const BitnetModel *model, bool *is_new)
 	 * An engine of an image that has been replaced or unloaded ends when
 	 * nothing runs; so starting it again for each row would be in vain.
 	 */
-	if (ref.number == 0 && ref.index >= 0 && registered &&
-		TimestampDifferenceExceeds(board->last_failure, now, FAILURE_PAUSE))
+	if (ref.number == 0 && ref.index >= 0 && registered && !has_failed(model->generation))
 	{
 		Engine	   *engine = &board->engines[ref.index];
 
 		ref.number = engine->number = ++board->last_engine;
 		engine->generation = model->generation;
 		strlcpy(engine->state.model, model->name, NAMEDATALEN);
-		engine->asked = now;
+		engine->asked = GetCurrentTimestamp();
 		*is_new = true;
 	}
 	LWLockRelease(&board->lock);
@@ -506,7 +551,7 @@ BitnetEngineLives(BitnetEngineRef ref, BackgroundWorkerHandle *started, bool *be
 	 * has gone, it is a matter of time.
 	 */
 	if (started ? GetBackgroundWorkerPid(started, &pid) != BGWH_STOPPED :
-		!TimestampDifferenceExceeds(asked, GetCurrentTimestamp(), START_LIMIT))
+		!is_over(asked, START_LIMIT))
 		return true;
 	give_up(ref);
 	return false;
@@ -547,9 +592,11 @@ BitnetEndEngine(BitnetEngineRef ref, bool failed)
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	if (engine->number == ref.number)
+	{
+		if (failed)
+			note_failure(engine->generation);
 		free_engine(engine);
-	if (failed)
-		board->last_failure = GetCurrentTimestamp();
+	}
 	LWLockRelease(&board->lock);
 	wake_waiting(ref);
 }

@@ -18,6 +18,7 @@
  */
 #undef ENABLE_GSS
 #undef USE_OPENSSL
+#include "access/parallel.h"
 #include "libpq/libpq-be.h"
 #include "miscadmin.h"
 
@@ -28,8 +29,9 @@ BitnetClientReads(void)
 {
 	struct pollfd pfd = {.events = POLLOUT};
 
+	/* What a worker says waits until its leader reads, which may be waiting for the client. */
 	if (MyProcPort == NULL)
-		return true;
+		return !IsParallelWorker();
 	pfd.fd = MyProcPort->sock;
 	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT) != 0;
 }

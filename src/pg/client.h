@@ -12,7 +12,8 @@
 
 /*
  * Is there room on the way to the client for a short message?  Otherwise sending
- * one would wait until the client reads.  True if there is no client.
+ * one would wait until the client reads.  True if there is no client, but false
+ * in the worker of a parallel query.
  */
 extern bool BitnetClientReads(void);
 

@@ -20,9 +20,6 @@
 #include "functions.h"
 #include "run.h"
 
-/* Elements of an array that are embedded in one run: their vectors are in memory. */
-#define TEXTS_AT_ONCE 1024
-
 PG_FUNCTION_INFO_V1(bitnet_embed);
 PG_FUNCTION_INFO_V1(bitnet_embed_array);
 PG_FUNCTION_INFO_V1(bitnet_similarity);
@@ -175,36 +172,47 @@ bitnet_embed(PG_FUNCTION_ARGS)
 	return BitnetOneRow(fcinfo, BitnetEmbedRows);
 }
 
-/* One row for each of n elements, counted from 1, also where there is no vector. */
-static void
-put_vectors(ReturnSetInfo *rsinfo, const BitnetModel *model, const BitnetArgs *args,
-			const Datum *elements, const bool *element_nulls, int n)
+/* What bitnet_embed makes of an array */
+typedef struct ArrayCall
 {
+	ReturnSetInfo *rsinfo;
+	const BitnetModel *model;
+	BitnetArgs	args;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+} ArrayCall;
+
+/* One row for each element, counted from 1, also where there is no vector. */
+static void
+put_vectors(void *ctx)
+{
+	ArrayCall  *call = ctx;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bitnet vectors",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	int			first;
 
-	for (first = 0; first < n; first += TEXTS_AT_ONCE)
+	for (first = 0; first < call->n; first += BITNET_TEXTS_AT_ONCE)
 	{
-		int			n_now = Min(n - first, TEXTS_AT_ONCE);
-		BitnetText *inputs = palloc0(sizeof(BitnetText) * n_now);
+		int			n = Min(call->n - first, BITNET_TEXTS_AT_ONCE);
+		BitnetText *inputs = palloc0(sizeof(BitnetText) * n);
 		float	  **vectors;
 		int			dimensions;
 		int			i;
 
-		for (i = 0; i < n_now; i++)
-			if (!element_nulls[first + i])
-				inputs[i] = BitnetTextFromDatum(elements[first + i]);
-		vectors = BitnetEmbed(model, args, inputs, n_now, &dimensions);
-		for (i = 0; i < n_now; i++)
+		for (i = 0; i < n; i++)
+			if (!call->nulls[first + i])
+				inputs[i] = BitnetTextFromDatum(call->elements[first + i]);
+		vectors = BitnetEmbed(call->model, &call->args, inputs, n, &dimensions);
+		for (i = 0; i < n; i++)
 		{
 			Datum		values[2] = {Int32GetDatum(first + i + 1), (Datum) 0};
 			bool		nulls[2] = {false, vectors[i] == NULL};
 
 			if (vectors[i] != NULL)
 				values[1] = PointerGetDatum(BitnetVectorArray(vectors[i], dimensions));
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+			tuplestore_putvalues(call->rsinfo->setResult, call->rsinfo->setDesc, values, nulls);
 		}
 		MemoryContextReset(context);
 	}
@@ -215,38 +223,21 @@ put_vectors(ReturnSetInfo *rsinfo, const BitnetModel *model, const BitnetArgs *a
 Datum
 bitnet_embed_array(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	const BitnetModel *model;
-	BitnetPart	outer = bitnet_part;
-	BitnetArgs	args;
-	Datum	   *elements;
-	bool	   *element_nulls;
-	int			n;
+	ArrayCall	call = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
+	int			n_texts = 0;
 	int			i;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	take_args(&args, fcinfo);
-	BitnetTextArray(PG_GETARG_ARRAYTYPE_P(0), &elements, &element_nulls, &n);
-	if (n == 0)
+	take_args(&call.args, fcinfo);
+	BitnetTextArray(PG_GETARG_ARRAYTYPE_P(0), &call.elements, &call.nulls, &call.n);
+	if (call.n == 0)
 		return (Datum) 0;
-	model = BitnetGetModel(fcinfo->flinfo, args.model);
-
-	/* for bitnet_activity it is one call */
-	bitnet_part = (BitnetPart) {.known = true, .started = GetCurrentTimestamp(), .rows_each = 1,
-		.counters = bitnet_run_counters};
-	for (i = 0; i < n; i++)
-		bitnet_part.rows_total += !element_nulls[i];
-	PG_TRY();
-	{
-		put_vectors(rsinfo, model, &args, elements, element_nulls, n);
-	}
-	PG_FINALLY();
-	{
-		bitnet_part = outer;
-	}
-	PG_END_TRY();
+	call.model = BitnetGetModel(fcinfo->flinfo, call.args.model);
+	for (i = 0; i < call.n; i++)
+		n_texts += !call.nulls[i];
+	BitnetRunAsOne(n_texts, put_vectors, &call);
 	return (Datum) 0;
 }
 

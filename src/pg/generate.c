@@ -157,34 +157,61 @@ bitnet_generate(PG_FUNCTION_ARGS)
 	return BitnetOneRow(fcinfo, BitnetGenerateRows);
 }
 
+/* What bitnet_generate makes of an array: an answer in place of each element */
+typedef struct ArrayCall
+{
+	const BitnetModel *model;
+	BitnetArgs	args;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+} ArrayCall;
+
+static void
+answer_array(void *ctx)
+{
+	ArrayCall  *call = ctx;
+	int			first;
+
+	for (first = 0; first < call->n; first += BITNET_TEXTS_AT_ONCE)
+	{
+		int			n = Min(call->n - first, BITNET_TEXTS_AT_ONCE);
+		BitnetText *prompts = palloc0(sizeof(BitnetText) * n);
+		text	  **answers;
+		int			i;
+
+		for (i = 0; i < n; i++)
+			if (!call->nulls[first + i])
+				prompts[i] = BitnetTextFromDatum(call->values[first + i]);
+		answers = BitnetGenerate(call->model, &call->args, prompts, n);
+		for (i = 0; i < n; i++)
+			call->values[first + i] = PointerGetDatum(answers[i]);
+		pfree(answers);
+		pfree(prompts);
+	}
+}
+
 Datum
 bitnet_generate_array(PG_FUNCTION_ARGS)
 {
-	BitnetArgs	args;
+	ArrayCall	call;
 	ArrayType  *array;
-	Datum	   *values;
-	bool	   *nulls;
-	BitnetText *prompts;
-	text	  **answers;
-	int			n;
+	int			n_texts = 0;
 	int			i;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	take_args(&args, fcinfo, BITNET_GENERATE);
+	take_args(&call.args, fcinfo, BITNET_GENERATE);
 	array = PG_GETARG_ARRAYTYPE_P(0);
-	BitnetTextArray(array, &values, &nulls, &n);
-	if (n == 0)
-		PG_RETURN_ARRAYTYPE_P(BitnetArrayLike(array, values, nulls));
-
-	prompts = palloc0(sizeof(BitnetText) * n);
-	for (i = 0; i < n; i++)
-		if (!nulls[i])
-			prompts[i] = BitnetTextFromDatum(values[i]);
-	answers = BitnetGenerate(BitnetGetModel(fcinfo->flinfo, args.model), &args, prompts, n);
-	for (i = 0; i < n; i++)
-		values[i] = PointerGetDatum(answers[i]);
-	PG_RETURN_ARRAYTYPE_P(BitnetArrayLike(array, values, nulls));
+	BitnetTextArray(array, &call.values, &call.nulls, &call.n);
+	for (i = 0; i < call.n; i++)
+		n_texts += !call.nulls[i];
+	if (call.n > 0)
+	{
+		call.model = BitnetGetModel(fcinfo->flinfo, call.args.model);
+		BitnetRunAsOne(n_texts, answer_array, &call);
+	}
+	PG_RETURN_ARRAYTYPE_P(BitnetArrayLike(array, call.values, call.nulls));
 }
 
 pg_noreturn static void

@@ -14,12 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "access/parallel.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port/pg_iovec.h"
 #include "storage/dsm_impl.h"
 #include "storage/fd.h"
+#include "storage/procsignal.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -60,8 +60,11 @@ typedef struct LoadProgress
 	TimestampTz started;
 	TimestampTz reported;
 	MemoryContext context;
-	ErrorData  *error;			/* met when reporting, to be thrown later; or NULL */
+	bool		failed;			/* with an error in a callback, to be thrown later */
+	ErrorData  *error;			/* that error; NULL: there was no memory for it */
 } LoadProgress;
+
+static uint32 wait_event = 0;
 
 /* An error of the system, in its own words; they may be in any language. */
 static bn_status
@@ -82,14 +85,13 @@ file_error(bn_error *err, uint64 offset, int error_number)
 static bn_status
 read_file(void *ctx, uint64_t offset, void *buf, size_t len, bn_error *err)
 {
-	static uint32 wait_event = 0;
 	FileReader *reader = ctx;
 
 	while (len > 0)
 	{
 		ssize_t		n;
 
-		pgstat_report_wait_start(compat_wait_event(&wait_event, "BitnetLoad"));
+		pgstat_report_wait_start(wait_event);
 		n = reader->ahead ? (ssize_t) bn_readahead_take(reader->ahead, offset, buf, len) : 0;
 		if (n == 0)
 			n = pg_pread(reader->fd, buf, Min(len, READ_CHUNK), (off_t) offset);
@@ -132,11 +134,31 @@ read_in_thread(void *file, uint64_t offset, void *buf, size_t len)
 }
 
 /*
+ * In a PG_CATCH block: keeps the error.  Callbacks of the core must return;
+ * should_stop sees it next.
+ */
+static void
+keep_error(LoadProgress *progress)
+{
+	progress->failed = true;
+	MemoryContextSwitchTo(progress->context);
+	PG_TRY();
+	{
+		progress->error = CopyErrorData();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(progress->context);
+	}
+	PG_END_TRY();
+	FlushErrorState();
+}
+
+/*
  * bn_hooks.progress: tells about a load that takes long, the client or, in the
- * preload worker, the log.  Callbacks of the core must return: interrupts are
- * held because a message would serve them, and an error, of a hook of the log
- * for example, is kept; should_stop sees both next.  Nothing is sent to a
- * client that does not read: waiting for it, the process could not be ended.
+ * preload worker, the log.  Interrupts are held because a message would serve
+ * them; an error may be one of a hook of the log.  Nothing is sent to a client
+ * that does not read: waiting for it, the process could not be ended.
  */
 static void
 report_progress(void *ctx, uint64_t done, uint64_t total)
@@ -154,25 +176,38 @@ report_progress(void *ctx, uint64_t done, uint64_t total)
 	PG_TRY();
 	{
 		HOLD_INTERRUPTS();
-		ereport(MyBackendType == B_BG_WORKER && !IsParallelWorker() ? LOG : NOTICE,
+		ereport(MyBackendType == B_BG_WORKER ? LOG : NOTICE,
 				(errmsg("bitnet: loading model \"%s\": %d %%", progress->name,
 						(int) ((double) done / (double) total * 100))));
 		RESUME_INTERRUPTS();	/* an error does that by itself */
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(progress->context);
-		progress->error = CopyErrorData();
-		FlushErrorState();
+		keep_error(progress);
 	}
 	PG_END_TRY();
 }
 
-/* bn_hooks.should_stop */
+/* bn_hooks.should_stop.  DROP DATABASE and the like wait until all processes have served their barrier. */
 static bool
 should_stop(void *ctx)
 {
-	return ((const LoadProgress *) ctx)->error != NULL || bitnet_hooks.should_stop(NULL);
+	LoadProgress *progress = ctx;
+
+	if (ProcSignalBarrierPending && !progress->failed &&
+		InterruptHoldoffCount == 0 && CritSectionCount == 0)
+	{
+		PG_TRY();
+		{
+			ProcessProcSignalBarrier();
+		}
+		PG_CATCH();
+		{
+			keep_error(progress);
+		}
+		PG_END_TRY();
+	}
+	return progress->failed || bitnet_hooks.should_stop(NULL);
 }
 
 bool
@@ -285,9 +320,10 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	room = palloc(bn_readahead_size());
 
 	/* From here on nothing raises an error, so the threads are always stopped */
-	reader->ahead = bn_readahead_start(room, read_in_thread, reader,
-									   gguf.tensors[gguf.tensor_order[0]].offset, source->size,
-									   address + image->offset, image->size);
+	if (BitnetMayHaveThreads())
+		reader->ahead = bn_readahead_start(room, read_in_thread, reader,
+										   gguf.tensors[gguf.tensor_order[0]].offset, source->size,
+										   address + image->offset, image->size);
 	status = bn_image_build(&gguf, options, address + image->offset, image->size,
 							scratch, &hooks, err);
 	if (reader->ahead)
@@ -295,6 +331,11 @@ build_image(const char *name, const bn_source *source, BitnetImage *image, bn_er
 	reader->ahead = NULL;
 	if (progress.error)
 		ReThrowError(progress.error);
+	if (progress.failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("An error while model \"%s\" was loaded could not be kept.", name)));
 	if (status != BN_OK)
 	{
 		dsm_detach(image->segment);
@@ -317,6 +358,7 @@ BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_e
 	bn_status	status;
 
 	memset(image, 0, sizeof(*image));
+	(void) compat_wait_event(&wait_event, "BitnetLoad");	/* may raise an error, which callbacks must not */
 
 	/* Not to wait for the other end, should it be a pipe */
 	reader.fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);

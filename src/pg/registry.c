@@ -51,7 +51,7 @@
  * What processes tell each other: registry, board, channels, what they mean,
  * and plans (batch_scan.h).  Counts up with every change of these.
  */
-#define LAYOUT "bitnet layout 5"
+#define LAYOUT "bitnet layout 6"
 
 /*
  * Our key space among the advisory locks.  SQL's own functions use 1 and 2 in
@@ -362,6 +362,13 @@ claim_slot(const char *name)
 	char		path[MAXPGPATH];
 	BitnetFileIdentity file;
 
+	/* A name that stands for nothing takes no slot from a model */
+	LWLockAcquire(&registry->lock, LW_SHARED);
+	slot = find_slot(name);
+	LWLockRelease(&registry->lock);
+	if (slot == NULL && !BitnetFindModelFile(name, path, &file))
+		BitnetReportUnknownModel(name);
+
 	evicted = (Slot) {0};
 	ConditionVariablePrepareToSleep(&registry->load_ended);
 	for (;;)
@@ -398,8 +405,6 @@ claim_slot(const char *name)
 	LWLockRelease(&registry->lock);
 	ConditionVariableCancelSleep();
 
-	if (slot == NULL && !BitnetFindModelFile(name, path, &file))
-		BitnetReportUnknownModel(name);
 	if (slot == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),

@@ -38,6 +38,24 @@
 BitnetRunCounters bitnet_run_counters;
 BitnetPart	bitnet_part;
 
+void
+BitnetRunAsOne(int n_texts, void (*work) (void *ctx), void *ctx)
+{
+	BitnetPart	outer = bitnet_part;
+
+	bitnet_part = (BitnetPart) {.known = true, .started = GetCurrentTimestamp(), .rows_each = 1,
+		.rows_total = n_texts, .counters = bitnet_run_counters};
+	PG_TRY();
+	{
+		work(ctx);
+	}
+	PG_FINALLY();
+	{
+		bitnet_part = outer;
+	}
+	PG_END_TRY();
+}
+
 BitnetRun *
 BitnetBeginRun(const BitnetModel *model, const char *function)
 {
@@ -358,7 +376,7 @@ make_own_schedule(BitnetRun *run, const bn_kernels *kernels)
 	limits.max_run_sequences = BITNET_RUN_SEQUENCES;
 	limits.max_step_tokens = BITNET_STEP_TOKENS;
 	limits.max_positions = (int32) Min(longest, model->config->context_length);
-	limits.n_threads = BitnetThreads();
+	limits.n_threads = BitnetMayHaveThreads() ? BitnetThreads() : 1;
 	limits.kv_bytes = bn_schedule_kv_bytes(model, run->requests, run->n_requests,
 										   BITNET_RUN_SEQUENCES,
 										   (int64) bitnet_kv_cache_size * 1024 * 1024);
@@ -516,6 +534,21 @@ BitnetRunText(BitnetRun *run, int request)
 	return result;
 }
 
+/* The same tokens in no more memory than they need, if they have room for more: there may be many such arrays. */
+static BitnetTokens
+just_enough(BitnetTokens tokens, size_t room)
+{
+	int32	   *ids;
+
+	if ((size_t) tokens.n >= room)
+		return tokens;
+	ids = MemoryContextAllocHuge(CurrentMemoryContext, (Size) tokens.n * sizeof(int32));
+	memcpy(ids, tokens.ids, (Size) tokens.n * sizeof(int32));
+	pfree(tokens.ids);
+	tokens.ids = ids;
+	return tokens;
+}
+
 BitnetTokens
 BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 {
@@ -563,15 +596,7 @@ BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 	}
 	pfree(scratch);
 	result.n = (int32) n_tokens;
-	if (n_tokens < room)		/* there may be a million of these arrays */
-	{
-		int32	   *ids = palloc(n_tokens * sizeof(int32));
-
-		memcpy(ids, result.ids, n_tokens * sizeof(int32));
-		pfree(result.ids);
-		result.ids = ids;
-	}
-	return result;
+	return just_enough(result, room);
 }
 
 BitnetTokens
@@ -598,6 +623,7 @@ BitnetRawTokens(const BitnetModel *model, BitnetText t)
 	const bn_vocab *vocab = model->model.vocab;
 	BitnetTokens result;
 
+	CHECK_FOR_INTERRUPTS();		/* the core asks in long texts only */
 	BitnetCheckBytes(model, 1, t.length, NULL);
 	result = BitnetEncode(vocab, t, true);
 	if (result.n == 0)
@@ -611,7 +637,7 @@ BitnetRawTokens(const BitnetModel *model, BitnetText t)
 					 errdetail("The model \"%s\" has no token to begin with.", model->name)));
 		result.ids[result.n++] = start;
 	}
-	return result;
+	return just_enough(result, t.length);
 }
 
 /* A length that leaves a quarter for what stands around the text, if it is the text that is long */

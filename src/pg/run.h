@@ -90,6 +90,12 @@ typedef struct BitnetPart
 
 extern BitnetPart bitnet_part;
 
+/* Calls work(ctx), all of whose runs are one call with n_texts texts for bitnet_activity. */
+extern void BitnetRunAsOne(int n_texts, void (*work) (void *ctx), void *ctx);
+
+/* So many texts of a call are computed in one run, which has all their tokens in memory. */
+#define BITNET_TEXTS_AT_ONCE 1024
+
 /* Makes the run's memory context, a child of the current one, current. */
 extern BitnetRun *BitnetBeginRun(const BitnetModel *model, const char *function);
 

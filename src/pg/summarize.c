@@ -217,45 +217,87 @@ add_summary_request(BitnetRun *run, const BitnetArgs *args, const Budget *budget
 	BitnetAddRequest(run, &request);
 }
 
-static BitnetText
-summary_of(BitnetRun *run, const BitnetArgs *args, int number)
-{
-	return clip_words(BitnetRunText(run, number), args->max_words,
-					  run->requests[number].finish == BN_FINISH_LENGTH);
-}
-
-/* The requests of one round: parts of texts, a text's parts in a row. */
+/*
+ * A round: parts of texts, a text's parts in a row, and their summaries.  Each
+ * part's request has the instruction, so they are computed some at a time.
+ */
 typedef struct Round
 {
-	BitnetRun  *run;
+	const BitnetModel *model;
 	const BitnetArgs *args;
+	const char *function;
 	Budget		budget;
-	size_t	   *lengths;		/* of the parts, in bytes */
-	int			max_parts;
+	int			n_texts_all;	/* of the call, and how many are finished */
+	int			n_texts_before;
+	BitnetRun  *run;			/* of the parts that have no summary yet */
+	size_t		max_bytes[BITNET_TEXTS_AT_ONCE];	/* of their summaries */
+	BitnetText *summaries;		/* of the parts before */
+	int			n_summaries;
+	int			max_summaries;
 } Round;
 
 static void
-begin_round(Round *round, const BitnetModel *model, const BitnetArgs *args,
-			const char *function)
+begin_run(Round *round)
 {
-	round->args = args;
-	round->budget = make_budget(model, args);
-	round->run = BitnetBeginRun(model, function);
-	round->max_parts = 64;
-	round->lengths = palloc(sizeof(size_t) * round->max_parts);
+	round->run = BitnetBeginRun(round->model, round->function);
+	round->run->n_texts = 0;
+	round->run->n_texts_all = round->n_texts_all;
+	round->run->n_texts_before = round->n_texts_before;
+}
+
+/* The summaries of the run's parts, in the caller's memory. */
+static void
+end_run(Round *round)
+{
+	BitnetRun  *run = round->run;
+	int			i;
+
+	BitnetRunRequests(run);
+	MemoryContextSwitchTo(run->caller);
+	for (i = 0; i < run->n_requests; i++)
+	{
+		BitnetText	summary = clip_words(BitnetRunText(run, i), round->args->max_words,
+										 run->requests[i].finish == BN_FINISH_LENGTH);
+
+		summary = clip_bytes(summary, round->max_bytes[i]);
+		summary.data = memcpy(palloc(summary.length + 1), summary.data, summary.length);
+		if (round->n_summaries == round->max_summaries)
+		{
+			round->max_summaries = Max(64, round->max_summaries * 2);
+			round->summaries = round->summaries == NULL ?
+				palloc(sizeof(BitnetText) * round->max_summaries) :
+				repalloc_huge(round->summaries, sizeof(BitnetText) * round->max_summaries);
+		}
+		round->summaries[round->n_summaries++] = summary;
+	}
+	round->n_texts_before += run->n_texts;
+	BitnetEndRun(run);
 }
 
 static void
-add_part(Round *round, BitnetText part)
+begin_round(Round *round, const BitnetModel *model, const BitnetArgs *args,
+			const char *function, int n_texts_all, int n_texts_before)
 {
-	int			number = round->run->n_requests;
+	memset(round, 0, sizeof(*round));
+	round->model = model;
+	round->args = args;
+	round->function = function;
+	round->budget = make_budget(model, args);
+	round->n_texts_all = n_texts_all;
+	round->n_texts_before = n_texts_before;
+	begin_run(round);
+}
 
-	if (number == round->max_parts)
+/* Adds a part, whose summary is to have at most that many bytes. */
+static void
+add_part(Round *round, BitnetText part, size_t max_bytes)
+{
+	if (round->run->n_requests == BITNET_TEXTS_AT_ONCE)
 	{
-		round->max_parts *= 2;
-		round->lengths = repalloc_huge(round->lengths, sizeof(size_t) * round->max_parts);
+		end_run(round);
+		begin_run(round);
 	}
-	round->lengths[number] = part.length;
+	round->max_bytes[round->run->n_requests] = max_bytes;
 	add_summary_request(round->run, round->args, &round->budget, part);
 }
 
@@ -263,7 +305,7 @@ add_part(Round *round, BitnetText part)
 static int
 add_parts(Round *round, BitnetText text)
 {
-	int			before = round->run->n_requests;
+	int			n_parts = 0;
 	BitnetText	rest = BitnetTrim(text);
 
 	while (rest.length > 0)
@@ -272,7 +314,7 @@ add_parts(Round *round, BitnetText text)
 		size_t		most;
 
 		CHECK_FOR_INTERRUPTS();
-		most = Max(1, BitnetTruncate(round->run->model->model.vocab, rest,
+		most = Max(1, BitnetTruncate(round->model->model.vocab, rest,
 									 round->budget.text));
 		part.length = most < rest.length ? cut_place(rest, most) : most;
 		rest.data += part.length;
@@ -280,15 +322,18 @@ add_parts(Round *round, BitnetText text)
 
 		part = BitnetTrim(part);
 		if (part.length > 0)
-			add_part(round, part);
+		{
+			add_part(round, part, part.length / 2);
+			n_parts++;
+		}
 		rest = BitnetTrim(rest);
 	}
-	return round->run->n_requests - before;
+	return n_parts;
 }
 
 /* The summaries of n_parts parts from number first on, one paragraph each. */
 static BitnetText
-join_parts(Round *round, int first, int n_parts)
+join_parts(const Round *round, int first, int n_parts)
 {
 	StringInfoData joined;
 	BitnetText	result;
@@ -297,8 +342,7 @@ join_parts(Round *round, int first, int n_parts)
 	initStringInfo(&joined);
 	for (i = first; i < first + n_parts; i++)
 	{
-		BitnetText	summary = clip_bytes(summary_of(round->run, round->args, i),
-										 round->lengths[i] / 2);
+		BitnetText	summary = round->summaries[i];
 
 		if (summary.length == 0)
 			continue;
@@ -320,18 +364,12 @@ static BitnetText
 condense(const BitnetModel *model, const BitnetArgs *args, BitnetText input)
 {
 	Round		round;
-	BitnetText	result;
 	int			n_parts;
 
-	begin_round(&round, model, args, "bitnet_summarize_agg");
+	begin_round(&round, model, args, "bitnet_summarize_agg", 1, 0);
 	n_parts = add_parts(&round, input);
-	round.run->n_texts = 0;
-	round.run->n_texts_all = 1;
-	BitnetRunRequests(round.run);
-	MemoryContextSwitchTo(round.run->caller);
-	result = join_parts(&round, 0, n_parts);
-	BitnetEndRun(round.run);
-	return result;
+	end_run(&round);
+	return join_parts(&round, 0, n_parts);
 }
 
 /* A text on its way to its summary */
@@ -355,12 +393,12 @@ add_texts(Round *round, Summarized *texts, int n)
 		t->n_parts = 0;
 		if (t->done)
 			continue;
-		if (BitnetTruncate(round->run->model->model.vocab, t->text, round->budget.text) <
+		if (BitnetTruncate(round->model->model.vocab, t->text, round->budget.text) <
 			t->text.length)
 			t->n_parts = add_parts(round, t->text);
 		else
 		{
-			add_part(round, t->text);
+			add_part(round, t->text, SIZE_MAX);
 			round->run->n_texts++;
 		}
 	}
@@ -368,7 +406,7 @@ add_texts(Round *round, Summarized *texts, int n)
 
 /* What the round made of them; returns how many are done with it. */
 static int
-take_summaries(Round *round, Summarized *texts, int n)
+take_summaries(const Round *round, Summarized *texts, int n)
 {
 	int			next = 0;
 	int			n_done = 0;
@@ -388,10 +426,7 @@ take_summaries(Round *round, Summarized *texts, int n)
 		}
 		else
 		{
-			BitnetText	summary = summary_of(round->run, round->args, next++);
-
-			t->text.length = summary.length;
-			t->text.data = memcpy(palloc(summary.length + 1), summary.data, summary.length);
+			t->text = round->summaries[next++];
 			t->done = true;
 		}
 		n_done += t->done;
@@ -422,15 +457,10 @@ BitnetSummarize(const BitnetModel *model, const BitnetArgs *args,
 	{
 		Round		round;
 
-		begin_round(&round, model, args, "bitnet_summarize");
-		round.run->n_texts_all = n_texts;
-		round.run->n_texts_before = n_texts - n_left;
-		round.run->n_texts = 0;
+		begin_round(&round, model, args, "bitnet_summarize", n_texts, n_texts - n_left);
 		add_texts(&round, texts, n);
-		BitnetRunRequests(round.run);
-		MemoryContextSwitchTo(round.run->caller);
+		end_run(&round);
 		n_left -= take_summaries(&round, texts, n);
-		BitnetEndRun(round.run);
 	}
 	for (i = 0; i < n; i++)
 		summaries[i] = texts[i].text;

@@ -112,6 +112,29 @@ is($loader->query_safe($is_loaded), 'available', 'nor in the list');
 is($observer->query_safe("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), '0',
 	'nor a lock');
 
+# What waits for all processes does not wait for the end of a load
+$node->safe_psql('postgres', 'CREATE DATABASE dropped');
+foreach my $try (1 .. 3)
+{
+	my $dropper = new_session();
+	my $dropper_pid = backend_pid($dropper);
+
+	$pid = stopped_load($loader);
+	start_query($dropper, 'DROP DATABASE IF EXISTS dropped');
+	ok(wait_until(sub {
+		$observer->query_safe("SELECT wait_event FROM pg_stat_activity WHERE pid = $dropper_pid") =~ /ProcSignalBarrier/
+	}), 'DROP DATABASE waits for a stopped process') if $try == 1;
+	kill 'CONT', $pid;
+	end_of_query($dropper);
+	my $loading = holds_lock($pid, 'true');
+	end_of_query($loader);
+	$loader->query_safe("SELECT bitnet_unload('big')");
+	$dropper->quit;
+	next if !$loading && $try < 3;	# the machine was slow: the load had ended
+	ok($loading, 'but not for the end of its load');
+	last;
+}
+
 # A timeout while loading
 $loader->query("BEGIN; SET LOCAL statement_timeout = 30; $use; ROLLBACK");
 like($loader->{stderr}, qr/canceling statement due to statement timeout/,

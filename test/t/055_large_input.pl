@@ -21,7 +21,10 @@ plan(skip_all => 'needs /proc/PID/clear_refs') unless -e "/proc/$$/clear_refs";
 my $bytes = $ENV{BITNET_LARGE_BYTES} // 1_000_000;
 my $longest_word = 2**25;
 my $megabyte = 1024 * 1024;
-my $node = start_server('large', before_start => sub { make_model($_[0]->basedir . '/models/default.gguf') });
+my $node = start_server('large', before_start => sub {
+	make_model($_[0]->basedir . '/models/default.gguf');
+	make_model($_[0]->basedir . '/models/long.gguf', '--ctx', 8192);
+});
 my $define = q{
 CREATE EXTENSION IF NOT EXISTS bitnet;
 CREATE FUNCTION outcome(call text, t text, a text[]) RETURNS text LANGUAGE plpgsql AS $$
@@ -110,6 +113,8 @@ sub outcome
 	return $result;
 }
 
+my $usual;
+
 $node->safe_psql('postgres', $define);
 connect_to('postgres');
 foreach my $text (qw(words word blank))
@@ -120,7 +125,7 @@ foreach my $text (qw(words word blank))
 	# That the text has copies in PostgreSQL is not our doing
 	most_memory();
 	outcome('length($1)', text($text, $bytes));
-	my $usual = most_memory();
+	$usual = most_memory();
 
 	foreach my $call (@calls)
 	{
@@ -140,6 +145,12 @@ foreach my $text (qw(words word blank))
 	is(join("\n", @wrong), '', "a very large text: $text");
 	is(join("\n", @much), '', 'does not take several times as much memory');
 }
+# The system message is in memory for some elements of an array, not for all
+outcome("bitnet_load('long')", "''");
+most_memory();
+is(outcome(q{bitnet_generate(array_fill('x'::text, ARRAY[4000]), 1, system => left($1, 15000), model => 'long')}, text('words', $bytes)),
+	'ok', 'many answers with a long system message');
+cmp_ok(most_memory() - $usual, '<', 3 * $bytes + 48 * $megabyte, 'take little memory');
 is(outcome('bitnet_count_tokens($1)', text('word', $longest_word + 10000)), $long, 'a word that needs too much memory');
 is(outcome('bitnet_summarize($1)', text('blank', $bytes)), 'ok', 'a large summary of nothing');
 
