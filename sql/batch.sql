@@ -98,6 +98,17 @@ SELECT count(DISTINCT key), bool_and(key <> other) AS differ, min(id), max(id), 
 EXPLAIN (COSTS OFF) SELECT nextval('numbered_n_seq'), bitnet_generate(body, 4), nextval('numbered_n_seq') FROM docs;
 EXPLAIN (COSTS OFF) SELECT bitnet_generate(nextval('numbered_n_seq')::text, 4) FROM docs;
 SELECT nodes FROM compare('SELECT bitnet_generate(body, 4), nextval(''numbered_n_seq'') + (SELECT max(id) FROM samples) FROM docs');
+-- Numbers that are taken below, or between conditions that may see them, are taken row by row
+SELECT bool_and(n = c), count(g) > 0 AS computed FROM (SELECT n, currval('numbered_n_seq') AS c, g
+FROM (SELECT n, bitnet_generate(body, 1) AS g FROM (SELECT nextval('numbered_n_seq') AS n, body FROM docs) a OFFSET 0) b) x;
+SELECT bool_and(n = c), count(g) > 0 AS computed FROM (SELECT n, currval('numbered_n_seq') AS c, g
+FROM (SELECT n, bitnet_generate(body, 1) AS g FROM (VALUES (nextval('numbered_n_seq'), 'a'), (nextval('numbered_n_seq'), 'b')) a(n, body) OFFSET 0) b) x;
+CREATE SEQUENCE few;
+CREATE FUNCTION is_free() RETURNS boolean LANGUAGE sql VOLATILE AS $$SELECT NOT is_called OR last_value < 5 FROM few$$;
+SELECT count(g) FROM (SELECT nextval('few') AS n, coalesce(bitnet_generate(body, 1), '') AS g FROM docs WHERE is_free() OFFSET 0) s;
+SELECT count(*) FROM docs WHERE is_free();
+DROP SEQUENCE few;
+DROP FUNCTION is_free;
 DROP TABLE numbered;
 DROP FUNCTION note_number;
 EXPLAIN (COSTS OFF) SELECT id, bitnet_count_tokens(body), length(body) FROM docs;
@@ -258,6 +269,34 @@ MOVE 2 FROM c;
 DELETE FROM docs WHERE CURRENT OF c RETURNING id;
 MOVE 20 FROM c;
 SELECT code, message FROM error_of('DELETE FROM docs WHERE CURRENT OF c');
+ROLLBACK;
+
+-- With locks below: the row that was locked last is the cursor's
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, bitnet_generate(body, 3) IS NOT NULL FROM (SELECT * FROM docs WHERE id > 20 ORDER BY id LIMIT 10 FOR UPDATE) s;
+FETCH 1 FROM c;
+FETCH 2 FROM c;
+UPDATE docs SET kind = 77 WHERE CURRENT OF c RETURNING id;
+FETCH 3 FROM c;
+UPDATE docs SET kind = 77 WHERE CURRENT OF c RETURNING id;
+ROLLBACK;
+BEGIN;
+DO $$
+DECLARE
+	c CURSOR FOR SELECT id, bitnet_generate(body, 1) AS answer FROM (SELECT * FROM docs WHERE id > 20 ORDER BY id LIMIT 10 FOR UPDATE) s;
+BEGIN
+	FOR r IN c LOOP
+		UPDATE docs SET answer = 'of ' || r.id WHERE CURRENT OF c;
+	END LOOP;
+END $$;
+SELECT count(*) FROM docs WHERE answer = 'of ' || id;
+ROLLBACK;
+
+-- Partitions through a subquery
+BEGIN;
+DECLARE c CURSOR FOR SELECT bitnet_generate(body, 3) FROM (SELECT * FROM parts LIMIT 30) s;
+MOVE 2 FROM c;
+DELETE FROM parts WHERE CURRENT OF c RETURNING tableoid::regclass;
 ROLLBACK;
 
 -- Through the nodes that give the row of the table

@@ -77,6 +77,27 @@ BitnetContainsNoticed(Node *node)
 	return contains_noticed(node, NULL);
 }
 
+static bool
+is_nextval(Oid function, void *context)
+{
+	return function == F_NEXTVAL;
+}
+
+static bool
+contains_nextval(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, NextValueExpr) || check_functions_in_node(node, is_nextval, NULL) ||
+		expression_tree_walker(node, contains_nextval, NULL);
+}
+
+bool
+BitnetContainsNextval(Node *node)
+{
+	return contains_nextval(node, NULL);
+}
+
 /* The conditions of a join that are not in qual */
 static List *
 join_conditions(const Plan *plan)
@@ -141,11 +162,14 @@ BitnetRowsWanted(const Limit *limit)
 	return wanted;
 }
 
-/* A function that may see what was done with the rows before; random() does not. */
+/*
+ * A function that may see what was done with the rows before, which random() does
+ * not, or do what is seen with the next ones, as nextval().
+ */
 static bool
 sees_others(Oid function, void *context)
 {
-	return is_noticed(function, context) && function != F_RANDOM;
+	return (is_noticed(function, context) && function != F_RANDOM) || is_nextval(function, context);
 }
 
 /* What a subplan does, which is found out once */
@@ -176,7 +200,7 @@ add_effects(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
-	if (check_functions_in_node(node, sees_others, NULL))
+	if (IsA(node, NextValueExpr) || check_functions_in_node(node, sees_others, NULL))
 		found->effects |= BITNET_ROW_CALLS;
 	if (IsA(node, SubPlan))
 		found->effects |= subplan_effects(((SubPlan *) node)->plan_id,
@@ -226,7 +250,7 @@ row_effects(Plan *plan, Reading *reading)
 	bool		again = reading->again;
 	bool		gives_last = false; /* gives a row when it has got all */
 	bool		reruns_inner = false;
-	int			ignored = 0;
+	bool		locks_all = false;
 	int			effects;
 	ListCell   *lc;
 
@@ -246,9 +270,7 @@ row_effects(Plan *plan, Reading *reading)
 				((Agg *) plan)->aggstrategy == AGG_HASHED;
 			break;
 		case T_Limit:
-			/* so many are meant to be locked */
-			if (BitnetRowsWanted((Limit *) plan) > 0)
-				ignored = BITNET_ROW_LOCKS;
+			locks_all = BitnetRowsWanted((Limit *) plan) > 0;
 			break;
 		case T_NestLoop:
 		case T_RecursiveUnion:
@@ -268,7 +290,9 @@ row_effects(Plan *plan, Reading *reading)
 	reading->again = again || reruns_inner;
 	effects |= row_effects(innerPlan(plan), reading);
 	reading->again = again;
-	return effects & ~ignored;
+	if (locks_all && (effects & BITNET_ROW_LOCKS))
+		effects = (effects & ~BITNET_ROW_LOCKS) | BITNET_ROW_LOCKS_ALL;
+	return effects;
 }
 
 int

@@ -15,6 +15,7 @@
 /* What getting a row of a plan does beside giving it */
 #define BITNET_ROW_CALLS	1	/* calls a function that may see what was done with the rows before */
 #define BITNET_ROW_LOCKS	2	/* locks it */
+#define BITNET_ROW_LOCKS_ALL 4	/* locks it, of a number of rows that are meant to be locked */
 
 /*
  * Which of these a plan of a statement with these subplans does when its next row
@@ -28,8 +29,11 @@ extern int	BitnetRerunEffects(Plan *plan, List *subplans);
 /* What a node itself does for each row, without its children */
 extern int	BitnetNodeEffects(Plan *plan, List *subplans);
 
-/* Does an expression call a function whose calls may be noticed? */
+/* Does an expression call a function whose calls may be noticed, sequences aside? */
 extern bool BitnetContainsNoticed(Node *node);
+
+/* Does it take the next number of a sequence? */
+extern bool BitnetContainsNextval(Node *node);
 
 /* Is that a call of a function that can be computed for many rows together? */
 extern bool BitnetIsBatchCall(Node *node);

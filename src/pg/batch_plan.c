@@ -44,6 +44,7 @@ typedef struct Rewrite
 {
 	Plan	   *top;
 	List	   *subplans;
+	bool		for_cursor;
 	int			next_node_id;	/* 0: to be found */
 	List	   *siblings;		/* oid list: functions that the query does not name */
 } Rewrite;
@@ -523,15 +524,41 @@ calls(int effects)
 	return (effects & BITNET_ROW_CALLS) != 0;
 }
 
-/* May the rows of this node be read ahead of those that are given on? */
+/*
+ * May the rows of a node be read ahead of those that are given on?  tlist is its
+ * target list as it was, of which the volatile parts stay above.
+ */
 static bool
-may_read_ahead(const Plan *plan, int flags, int effects)
+may_read_ahead(List *tlist, int flags, int effects)
 {
-	if (BitnetContainsNoticed((Node *) plan->targetlist))
+	if (BitnetContainsNoticed((Node *) tlist))
 		return false;
-	if ((flags & WRITES) && calls(effects))
+	if (((flags & WRITES) || BitnetContainsNextval((Node *) tlist)) && calls(effects))
 		return false;
-	return !(flags & STOPS_EARLY) || (flags & TAKES_ALL) || effects == 0;
+	return !(flags & STOPS_EARLY) || (flags & TAKES_ALL) || (effects & ~BITNET_ROW_LOCKS_ALL) == 0;
+}
+
+/* Does a cursor over this plan have its row in a partition, which the node on top of it cannot tell? */
+static bool
+reads_append(const Plan *plan)
+{
+	while (plan != NULL)
+		switch (nodeTag(plan))
+		{
+			case T_Append:
+			case T_MergeAppend:
+				return true;
+			case T_SubqueryScan:
+				plan = ((const SubqueryScan *) plan)->subplan;
+				break;
+			case T_Result:
+			case T_Limit:
+				plan = outerPlan(plan);
+				break;
+			default:
+				return false;
+		}
+	return false;
 }
 
 /*
@@ -570,16 +597,22 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 {
 	Split		split;
 	CustomScan *scan;
+	List	   *old_tlist = plan->targetlist;
 	List	   *tlist;
 	int			effects;
 	int			first;
 
-	if (!contains_call((Node *) plan->targetlist, NULL) || (flags & MARKS) ||
-		!can_be_child(plan) || contains_multiexpr((Node *) plan->targetlist, NULL))
+	if (!contains_call((Node *) old_tlist, NULL) || (flags & MARKS) ||
+		!can_be_child(plan) || contains_multiexpr((Node *) old_tlist, NULL) ||
+		(rewrite->for_cursor && reads_append(plan)) || !split_plan(plan, &split, &tlist))
 		return plan;
+	plan->targetlist = split.child_tlist;
 	effects = BitnetRowEffects(plan, rewrite->subplans);
-	if (!may_read_ahead(plan, flags, effects) || !split_plan(plan, &split, &tlist))
+	if (!may_read_ahead(old_tlist, flags, effects))
+	{
+		plan->targetlist = old_tlist;
 		return plan;
+	}
 	rewrite->siblings = list_concat_unique_oid(rewrite->siblings, split.siblings);
 
 	if (wanted > 0)
@@ -605,7 +638,6 @@ add_batch_scan(Plan *plan, int flags, int64 wanted, Rewrite *rewrite)
 	scan->scan.plan.plan_node_id = new_node_id(rewrite);
 	scan->scan.plan.extParam = bms_copy(plan->extParam);
 	scan->scan.plan.allParam = bms_copy(plan->allParam);
-	plan->targetlist = split.child_tlist;
 	outerPlan(scan) = plan;
 	return (Plan *) scan;
 }
@@ -747,11 +779,11 @@ rewrite_statement(PlannedStmt *stmt, int cursor_options)
 		return;
 	rewrite.top = stmt->planTree;
 	rewrite.subplans = stmt->subplans;
+	rewrite.for_cursor = (cursor_options & CURSOR_OPT_FAST_PLAN) != 0;
 	foreach(lc, stmt->subplans)
 		lfirst(lc) = rewrite_plan(lfirst(lc), STOPS_EARLY, 0, &rewrite);
 	stmt->planTree = rewrite_plan(stmt->planTree,
-								  (cursor_options & CURSOR_OPT_FAST_PLAN) ? STOPS_EARLY : 0,
-								  0, &rewrite);
+								  rewrite.for_cursor ? STOPS_EARLY : 0, 0, &rewrite);
 
 	/*
 	 * The plan calls functions that the query does not name: it is for a role
