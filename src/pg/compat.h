@@ -27,6 +27,9 @@
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 170000
+#include "access/parallel.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
 #include "storage/dsm_registry.h"
 #endif
 #if PG_VERSION_NUM >= 180000
@@ -87,6 +90,32 @@ compat_wait_event(uint32 *cached, const char *name)
 	return *cached;
 #else
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/*
+ * May there be a conflict with recovery?  From version 17 on it shows only in that
+ * there is some interrupt; CHECK_FOR_INTERRUPTS() tells.
+ */
+static inline bool
+compat_conflict_pending(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return InterruptPending && RecoveryInProgress() && !ProcSignalBarrierPending && !LogMemoryContextPending &&
+		!CheckClientConnectionPending && !ParallelMessagePending;
+#else
+	return false;				/* it is a cancel, or a termination */
+#endif
+}
+
+/* The transaction under way, as a number that the process does not use again soon. */
+static inline LocalTransactionId
+compat_transaction(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProc->vxid.lxid;
+#else
+	return MyProc->lxid;
 #endif
 }
 

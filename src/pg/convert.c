@@ -44,7 +44,7 @@ should_stop(void *ctx)
 {
 	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
 		return false;
-	return ProcDiePending || TransactionTimeoutPending ||
+	return ProcDiePending || TransactionTimeoutPending || compat_conflict_pending() ||
 		(QueryCancelPending && QueryCancelHoldoffCount == 0);
 }
 

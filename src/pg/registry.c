@@ -84,11 +84,16 @@ typedef struct Registry
 	Slot		slots[BITNET_MAX_MODELS];
 } Registry;
 
-/* A use of a mapping, which ends with its memory context. */
+/*
+ * A use of a mapping, which ends with its memory context.  Some languages keep
+ * what they call functions with for as long as the session lasts; so a pin that
+ * is from an earlier transaction is made anew.
+ */
 typedef struct Pin
 {
 	dlist_node	node;
 	MemoryContext context;
+	LocalTransactionId transaction;
 	BitnetModel *model;
 	char		name[NAMEDATALEN];
 	MemoryContextCallback callback;
@@ -726,7 +731,7 @@ BitnetPinModel(MemoryContext context, const char *name)
 	if (name == NULL)
 		name = bitnet_model;
 	pin = find_pin(context, name);
-	if (pin)
+	if (pin && pin->transaction == compat_transaction())
 		return pin->model;
 
 	BitnetCheckModelName(name);
@@ -737,15 +742,21 @@ BitnetPinModel(MemoryContext context, const char *name)
 	while ((m = attach_model(name)) == NULL)
 		(void) load_model(name, LOAD_MISSING);
 
-	pin = MemoryContextAllocZero(context, sizeof(Pin));
-	pin->context = context;
+	if (pin)
+		pin->model->pins--;
+	else
+	{
+		pin = MemoryContextAllocZero(context, sizeof(Pin));
+		pin->context = context;
+		strlcpy(pin->name, name, NAMEDATALEN);
+		pin->callback.func = unpin;
+		pin->callback.arg = pin;
+		dlist_push_head(&pins, &pin->node);
+		MemoryContextRegisterResetCallback(context, &pin->callback);
+	}
+	pin->transaction = compat_transaction();
 	pin->model = &m->model;
-	strlcpy(pin->name, name, NAMEDATALEN);
-	pin->callback.func = unpin;
-	pin->callback.arg = pin;
 	m->model.pins++;
-	dlist_push_head(&pins, &pin->node);
-	MemoryContextRegisterResetCallback(context, &pin->callback);
 
 	release_stale_mappings();
 	return pin->model;

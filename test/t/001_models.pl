@@ -108,6 +108,21 @@ $session->query($count);
 like($session->{stderr}, qr/ERROR:  model "one" does not exist/, 'and then does not exist');
 $session->quit;
 
+# Nor does a language that keeps what it calls functions with keep the model
+SKIP:
+{
+	skip 'PL/Perl is not installed', 1 if $node->psql('postgres', 'CREATE EXTENSION plperl') != 0;
+	make_model("$models/kept.gguf");
+	my ($status, $out, $err) = $node->psql('postgres', q{
+		CREATE DOMAIN short AS text CHECK (bitnet_count_tokens(VALUE, 'kept') < 60);
+		CREATE FUNCTION made_short(text) RETURNS short LANGUAGE plperl AS 'return $_[0]';
+		SELECT made_short('x');
+		\! rm } . "$models/kept.gguf" . q{
+		SELECT bitnet_unload('kept') > 0;
+		SELECT made_short('x')});
+	like("$out$err", qr/^x\nt.*model "kept" does not exist/s, 'an unloaded model is not used in a later transaction');
+}
+
 # Parallel workers of one query do not load the model twice
 make_model("$models/par.gguf", @large);
 is($node->safe_psql('postgres', q{

@@ -6,6 +6,7 @@ use warnings;
 
 use BitnetTest;
 use File::Copy;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -84,6 +85,33 @@ like($session->{stderr}, qr/ERROR:  canceling statement due to conflict with rec
 $session->{stderr} = '';
 is($session->query(q{SELECT ai.bitnet_classify('text', '{a,b}')}),
 	$primary->safe_psql('shop', q{SELECT ai.bitnet_classify('text', '{a,b}')}), 'and the session goes on');
+
+# Nor does a load hold it up.  The process is stopped in its load until the signal is there.
+SKIP:
+{
+	skip 'needs /proc/PID/status', 2 unless -e "/proc/$$/status";
+	my $pid = backend_pid($session);
+	my $state = q{SELECT state FROM ai.bitnet_models WHERE name = 'slow'};
+
+	$session->query_safe(q{SELECT ai.bitnet_unload('slow')}) if $standby->safe_psql('shop', $state) eq 'loaded';
+	foreach my $try (1 .. 3)
+	{
+		start_query($session, q{SELECT ai.bitnet_count_tokens(body, 'slow') FROM ticket WHERE id = 1});
+		wait_until(sub { $standby->safe_psql('shop', "SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype = 'advisory'")
+			  || $standby->safe_psql('shop', $state) eq 'loaded' }) or die 'no load';
+		kill 'STOP', $pid;
+		$primary->safe_psql('shop', 'BEGIN; LOCK TABLE ticket; COMMIT');
+		wait_until(sub { hex((slurp_file("/proc/$pid/status") =~ /^ShdPnd:\s*(\w+)/m)[0]) & 1 << POSIX::SIGUSR1() - 1 });
+		kill 'CONT', $pid;
+		end_of_query($session);
+		last if $try == 3 || $standby->safe_psql('shop', $state) ne 'loaded';
+		$session->{stderr} = '';
+		$session->query_safe(q{SELECT ai.bitnet_unload('slow')});	# it was over too soon
+	}
+	like($session->{stderr}, qr/ERROR:  canceling statement due to conflict with recovery/, 'a load makes way, too');
+	is($standby->safe_psql('shop', $state), 'available', 'before its end');
+	$session->{stderr} = '';
+}
 
 # ---- promotion ----
 
