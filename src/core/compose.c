@@ -187,10 +187,14 @@ add_entries(bn_schedule *s, step_plan *plan, bn_slot *sl, int32_t most)
 	return true;
 }
 
+/* Has a slot a sequence in this state, of a run of one kind? */
 static bool
-is_of_kind(const bn_run *run, bn_run_kind kind)
+takes_part(const step_plan *plan, const bn_slot *sl, bn_run_kind kind, bn_request_state state)
 {
-	return kind == BN_ALL_RUNS || is_interactive(run) == (kind == BN_INTERACTIVE_RUNS);
+	const bn_run *run = sl->run;
+
+	return run && (!plan->only || run == plan->only) && run->requests[sl->request].state == state &&
+		(kind == BN_ALL_RUNS || is_interactive(run) == (kind == BN_INTERACTIVE_RUNS));
 }
 
 /*
@@ -212,8 +216,7 @@ add_sequences(bn_schedule *s, step_plan *plan, bn_run_kind kind, bn_request_stat
 		bn_slot    *sl = &s->slots[(start + k) % s->n_slots];
 		int32_t		end = most - plan->n_entries > each ? plan->n_entries + each : most;
 
-		if (!sl->run || (plan->only && sl->run != plan->only) ||
-			sl->run->requests[sl->request].state != state || !is_of_kind(sl->run, kind))
+		if (!takes_part(plan, sl, kind, state))
 			continue;
 		if (!add_entries(s, plan, sl, end) && (plan->n_entries < end || end == most))
 		{
@@ -269,13 +272,8 @@ has_prompts(const bn_schedule *s, const step_plan *plan, bn_run_kind kind)
 	int32_t		i;
 
 	for (i = 0; i < s->n_slots; i++)
-	{
-		const bn_run *run = s->slots[i].run;
-
-		if (run && (!plan->only || run == plan->only) && is_of_kind(run, kind) &&
-			run->requests[s->slots[i].request].state == BN_PREFILL)
+		if (takes_part(plan, &s->slots[i], kind, BN_PREFILL))
 			return true;
-	}
 	return false;
 }
 

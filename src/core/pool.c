@@ -20,6 +20,7 @@
 
 #include "pool.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -166,8 +167,8 @@ sleep_a_while(bn_pool *pool, bool polls)
 		limit.tv_sec++;
 		limit.tv_nsec -= 1000000000;
 	}
-	pthread_cond_timedwait(&pool->changed, &pool->mutex, &limit);
-	pool->poll(pool->poll_arg);
+	if (pthread_cond_timedwait(&pool->changed, &pool->mutex, &limit) == ETIMEDOUT)
+		pool->poll(pool->poll_arg);
 }
 
 /*

@@ -30,7 +30,7 @@ typedef struct Reading
 	bool		again;			/* what is looked at is run for each row, from the beginning */
 } Reading;
 
-#define KNOWN 4					/* beside effects: they have been found out */
+#define KNOWN 8					/* beside effects: they have been found out */
 
 static int	row_effects(Plan *plan, Reading *reading);
 

@@ -667,7 +667,7 @@ BitnetRetireEngine(uint64 generation, bool wait)
 	/* So that the memory is free when the caller is told so */
 	ConditionVariablePrepareToSleep(&board->engine_ended);
 	while (wait && idle_engine(generation).number != 0 &&
-		   !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), RETIRE_LIMIT))
+		   !is_over(start, RETIRE_LIMIT))
 		ConditionVariableTimedSleep(&board->engine_ended, 100,
 									compat_wait_event(&wait_event, "BitnetUnload"));
 	ConditionVariableCancelSleep();

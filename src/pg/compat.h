@@ -95,14 +95,13 @@ compat_wait_event(uint32 *cached, const char *name)
 
 /*
  * May there be a conflict with recovery?  From version 17 on it shows only in that
- * there is some interrupt; CHECK_FOR_INTERRUPTS() tells.
+ * there is some interrupt; CHECK_FOR_INTERRUPTS() tells, and returns if there is none.
  */
 static inline bool
 compat_conflict_pending(void)
 {
 #if PG_VERSION_NUM >= 170000
-	return InterruptPending && RecoveryInProgress() && !ProcSignalBarrierPending && !LogMemoryContextPending &&
-		!CheckClientConnectionPending && !ParallelMessagePending;
+	return InterruptPending && !ParallelMessagePending && RecoveryInProgress();
 #else
 	return false;				/* it is a cancel, or a termination */
 #endif

@@ -36,7 +36,7 @@
 /* Bytes of a text that a message quotes */
 #define MAX_QUOTED_BYTES 256
 
-/* Elements of an array of texts: all have their requests in memory at once. */
+/* Elements of an array of texts: of labels, all have their requests in memory at once. */
 #define MAX_ELEMENTS 1000000
 
 static bool
@@ -44,7 +44,7 @@ should_stop(void *ctx)
 {
 	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
 		return false;
-	return ProcDiePending || TransactionTimeoutPending || compat_conflict_pending() ||
+	return ProcDiePending || TransactionTimeoutPending ||
 		(QueryCancelPending && QueryCancelHoldoffCount == 0);
 }
 
@@ -335,6 +335,20 @@ BitnetCountTokens(const bn_vocab *vocab, BitnetText t)
 }
 
 BitnetTokens
+BitnetShrink(BitnetTokens tokens, size_t room)
+{
+	int32	   *ids;
+
+	if ((size_t) tokens.n >= room)
+		return tokens;
+	ids = MemoryContextAllocHuge(CurrentMemoryContext, (Size) Max(tokens.n, 1) * sizeof(int32));
+	memcpy(ids, tokens.ids, (Size) tokens.n * sizeof(int32));
+	pfree(tokens.ids);
+	tokens.ids = ids;
+	return tokens;
+}
+
+BitnetTokens
 BitnetEncode(const bn_vocab *vocab, BitnetText t, bool bos)
 {
 	BitnetTokens result;
@@ -354,7 +368,7 @@ BitnetEncode(const bn_vocab *vocab, BitnetText t, bool bos)
 		result.ids[result.n++] = vocab->bos;
 	if (t.length > 0)
 		result.n += (int32) encode(vocab, t, result.ids + result.n, room);
-	return result;
+	return t.length <= SINGLE_PASS_BYTES ? BitnetShrink(result, room) : result;
 }
 
 size_t

@@ -71,6 +71,9 @@ extern size_t BitnetCharBoundary(const char *data, size_t length, size_t offset)
  * it.  Cancellable.
  */
 extern BitnetTokens BitnetEncode(const bn_vocab *vocab, BitnetText t, bool bos);
+
+/* The same tokens in no more memory than they need, if they have room for more. */
+extern BitnetTokens BitnetShrink(BitnetTokens tokens, size_t room);
 extern int64 BitnetCountTokens(const bn_vocab *vocab, BitnetText t);
 
 /*

@@ -172,49 +172,34 @@ bitnet_embed(PG_FUNCTION_ARGS)
 	return BitnetOneRow(fcinfo, BitnetEmbedRows);
 }
 
-/* What bitnet_embed makes of an array */
+/* Where bitnet_embed of an array puts its rows */
 typedef struct ArrayCall
 {
 	ReturnSetInfo *rsinfo;
 	const BitnetModel *model;
 	BitnetArgs	args;
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n;
 } ArrayCall;
 
 /* One row for each element, counted from 1, also where there is no vector. */
 static void
-put_vectors(void *ctx)
+put_vectors(void *ctx, const BitnetText *texts, int first, int n)
 {
 	ArrayCall  *call = ctx;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bitnet vectors",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	int			first;
+	int			dimensions;
+	float	  **vectors = BitnetEmbed(call->model, &call->args, texts, n, &dimensions);
+	int			i;
 
-	for (first = 0; first < call->n; first += BITNET_TEXTS_AT_ONCE)
+	for (i = 0; i < n; i++)
 	{
-		int			n = Min(call->n - first, BITNET_TEXTS_AT_ONCE);
-		BitnetText *inputs = palloc0(sizeof(BitnetText) * n);
-		float	  **vectors;
-		int			dimensions;
-		int			i;
+		Datum		values[2] = {Int32GetDatum(first + i + 1), (Datum) 0};
+		bool		nulls[2] = {false, vectors[i] == NULL};
 
-		for (i = 0; i < n; i++)
-			if (!call->nulls[first + i])
-				inputs[i] = BitnetTextFromDatum(call->elements[first + i]);
-		vectors = BitnetEmbed(call->model, &call->args, inputs, n, &dimensions);
-		for (i = 0; i < n; i++)
-		{
-			Datum		values[2] = {Int32GetDatum(first + i + 1), (Datum) 0};
-			bool		nulls[2] = {false, vectors[i] == NULL};
-
-			if (vectors[i] != NULL)
-				values[1] = PointerGetDatum(BitnetVectorArray(vectors[i], dimensions));
-			tuplestore_putvalues(call->rsinfo->setResult, call->rsinfo->setDesc, values, nulls);
-		}
-		MemoryContextReset(context);
+		if (vectors[i] != NULL)
+			values[1] = PointerGetDatum(BitnetVectorArray(vectors[i], dimensions));
+		tuplestore_putvalues(call->rsinfo->setResult, call->rsinfo->setDesc, values, nulls);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
@@ -224,20 +209,19 @@ Datum
 bitnet_embed_array(PG_FUNCTION_ARGS)
 {
 	ArrayCall	call = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
-	int			n_texts = 0;
-	int			i;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	take_args(&call.args, fcinfo);
-	BitnetTextArray(PG_GETARG_ARRAYTYPE_P(0), &call.elements, &call.nulls, &call.n);
-	if (call.n == 0)
+	BitnetTextArray(PG_GETARG_ARRAYTYPE_P(0), &elements, &nulls, &n);
+	if (n == 0)
 		return (Datum) 0;
 	call.model = BitnetGetModel(fcinfo->flinfo, call.args.model);
-	for (i = 0; i < call.n; i++)
-		n_texts += !call.nulls[i];
-	BitnetRunAsOne(n_texts, put_vectors, &call);
+	BitnetRunArray(elements, nulls, n, put_vectors, &call);
 	return (Datum) 0;
 }
 

@@ -157,38 +157,24 @@ bitnet_generate(PG_FUNCTION_ARGS)
 	return BitnetOneRow(fcinfo, BitnetGenerateRows);
 }
 
-/* What bitnet_generate makes of an array: an answer in place of each element */
+/* What bitnet_generate of an array makes of its elements */
 typedef struct ArrayCall
 {
 	const BitnetModel *model;
 	BitnetArgs	args;
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
+	Datum	   *answers;
 } ArrayCall;
 
 static void
-answer_array(void *ctx)
+answer_texts(void *ctx, const BitnetText *texts, int first, int n)
 {
 	ArrayCall  *call = ctx;
-	int			first;
+	text	  **answers = BitnetGenerate(call->model, &call->args, texts, n);
+	int			i;
 
-	for (first = 0; first < call->n; first += BITNET_TEXTS_AT_ONCE)
-	{
-		int			n = Min(call->n - first, BITNET_TEXTS_AT_ONCE);
-		BitnetText *prompts = palloc0(sizeof(BitnetText) * n);
-		text	  **answers;
-		int			i;
-
-		for (i = 0; i < n; i++)
-			if (!call->nulls[first + i])
-				prompts[i] = BitnetTextFromDatum(call->values[first + i]);
-		answers = BitnetGenerate(call->model, &call->args, prompts, n);
-		for (i = 0; i < n; i++)
-			call->values[first + i] = PointerGetDatum(answers[i]);
-		pfree(answers);
-		pfree(prompts);
-	}
+	for (i = 0; i < n; i++)
+		call->answers[first + i] = PointerGetDatum(answers[i]);
+	pfree(answers);
 }
 
 Datum
@@ -196,22 +182,22 @@ bitnet_generate_array(PG_FUNCTION_ARGS)
 {
 	ArrayCall	call;
 	ArrayType  *array;
-	int			n_texts = 0;
-	int			i;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	take_args(&call.args, fcinfo, BITNET_GENERATE);
 	array = PG_GETARG_ARRAYTYPE_P(0);
-	BitnetTextArray(array, &call.values, &call.nulls, &call.n);
-	for (i = 0; i < call.n; i++)
-		n_texts += !call.nulls[i];
-	if (call.n > 0)
+	BitnetTextArray(array, &values, &nulls, &n);
+	if (n > 0)
 	{
 		call.model = BitnetGetModel(fcinfo->flinfo, call.args.model);
-		BitnetRunAsOne(n_texts, answer_array, &call);
+		call.answers = values;	/* each takes the place of its element */
+		BitnetRunArray(values, nulls, n, answer_texts, &call);
 	}
-	PG_RETURN_ARRAYTYPE_P(BitnetArrayLike(array, call.values, call.nulls));
+	PG_RETURN_ARRAYTYPE_P(BitnetArrayLike(array, values, nulls));
 }
 
 pg_noreturn static void

@@ -207,7 +207,8 @@ should_stop(void *ctx)
 		}
 		PG_END_TRY();
 	}
-	return progress->failed || bitnet_hooks.should_stop(NULL);
+	return progress->failed || bitnet_hooks.should_stop(NULL) ||
+		(InterruptHoldoffCount == 0 && CritSectionCount == 0 && compat_conflict_pending());
 }
 
 bool
@@ -358,7 +359,7 @@ BitnetReadModelFile(const char *name, const char *path, BitnetImage *image, bn_e
 	bn_status	status;
 
 	memset(image, 0, sizeof(*image));
-	(void) compat_wait_event(&wait_event, "BitnetLoad");	/* may raise an error, which callbacks must not */
+	wait_event = compat_wait_event(&wait_event, "BitnetLoad");	/* may raise an error, which callbacks must not */
 
 	/* Not to wait for the other end, should it be a pipe */
 	reader.fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);

@@ -86,15 +86,15 @@ typedef struct Registry
 
 /*
  * A use of a mapping, which ends with its memory context.  Some languages keep
- * what they call functions with for as long as the session lasts; so a pin that
- * is from an earlier transaction is made anew.
+ * what they call functions with for as long as the session lasts; so it ends with
+ * its transaction, too: the process's next call lets go of it.
  */
 typedef struct Pin
 {
 	dlist_node	node;
 	MemoryContext context;
-	LocalTransactionId transaction;
-	BitnetModel *model;
+	LocalTransactionId transaction; /* where it was last asked for */
+	BitnetModel *model;			/* NULL: let go of behind the transaction */
 	char		name[NAMEDATALEN];
 	MemoryContextCallback callback;
 } Pin;
@@ -232,7 +232,18 @@ static void
 release_stale_mappings(void)
 {
 	dlist_mutable_iter iter;
+	dlist_iter	i;
 
+	dlist_foreach(i, &pins)
+	{
+		Pin		   *pin = dlist_container(Pin, node, i.cur);
+
+		if (pin->model && pin->transaction != compat_transaction())
+		{
+			pin->model->pins--;
+			pin->model = NULL;
+		}
+	}
 	dlist_foreach_modify(iter, &mappings)
 	{
 		Mapping    *m = dlist_container(Mapping, node, iter.cur);
@@ -558,17 +569,22 @@ load_into_slot(Slot *slot, const char *name, LoadMode mode, LoadResult *result)
 	if (loaded && mode != LOAD_ANEW && BitnetSameFile(&file, &slot->info.file))
 		return;
 
-	/* Whatever goes wrong, lack of memory included, happens once only */
-	set_rejected(slot, &file, DT_NOEND);
-	status = BitnetReadModelFile(name, result->path, &image, &err);
-	if (status == BN_OK)
-		status = keep_mapping(name, image.segment, image.offset, image.size, &m, &err);
-	if (status == BN_ERR_CANCELED)
+	for (;;)
+	{
+		/* Whatever goes wrong, lack of memory included, happens once only */
+		set_rejected(slot, &file, DT_NOEND);
+		status = BitnetReadModelFile(name, result->path, &image, &err);
+		if (status == BN_OK)
+			status = keep_mapping(name, image.segment, image.offset, image.size, &m, &err);
+		if (status != BN_ERR_CANCELED)
+			break;
 		set_rejected(slot, &file, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_DELAY));
+		CHECK_FOR_INTERRUPTS();	/* returns if it was for nothing */
+	}
 	if (status != BN_OK)
 	{
 		BitnetExplainFileError(result->path, &err);
-		if (!loaded || mode != LOAD_REFRESH || status == BN_ERR_CANCELED)
+		if (!loaded || mode != LOAD_REFRESH)
 			BitnetReportError(&err, psprintf(_("could not load model file \"%s\""), BitnetShownPath(result->path)));
 		result->refused = err;
 		return;
@@ -704,7 +720,8 @@ unpin(void *arg)
 	Pin		   *pin = arg;
 
 	dlist_delete(&pin->node);
-	pin->model->pins--;
+	if (pin->model)
+		pin->model->pins--;
 }
 
 static Pin *
@@ -742,9 +759,9 @@ BitnetPinModel(MemoryContext context, const char *name)
 	while ((m = attach_model(name)) == NULL)
 		(void) load_model(name, LOAD_MISSING);
 
-	if (pin)
+	if (pin && pin->model)
 		pin->model->pins--;
-	else
+	else if (pin == NULL)
 	{
 		pin = MemoryContextAllocZero(context, sizeof(Pin));
 		pin->context = context;

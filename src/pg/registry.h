@@ -43,12 +43,12 @@ typedef struct BitnetModel
  * progress.  Raises an error if there is no such model or its file is bad.
  *
  * The mapping stays what it is until flinfo's memory context is reset, that is,
- * to the end of the statement that calls the function: a model that is
- * replaced meanwhile serves the next statement.
+ * to the end of the statement that calls the function, or where a language keeps
+ * flinfo, of the transaction: a model that is replaced meanwhile serves the next.
  */
 extern const BitnetModel *BitnetGetModel(FmgrInfo *flinfo, const char *name);
 
-/* For code that has no FmgrInfo: pinned until the context is reset. */
+/* For code that has no FmgrInfo: pinned until the context is reset, or the transaction ends. */
 extern const BitnetModel *BitnetPinModel(MemoryContext context, const char *name);
 
 /*

@@ -39,21 +39,41 @@ BitnetRunCounters bitnet_run_counters;
 BitnetPart	bitnet_part;
 
 void
-BitnetRunAsOne(int n_texts, void (*work) (void *ctx), void *ctx)
+BitnetRunArray(const Datum *elements, const bool *nulls, int n,
+			   void (*work) (void *ctx, const BitnetText *texts, int first, int n), void *ctx)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bitnet texts", ALLOCSET_DEFAULT_SIZES);
 	BitnetPart	outer = bitnet_part;
+	int			i;
 
 	bitnet_part = (BitnetPart) {.known = true, .started = GetCurrentTimestamp(), .rows_each = 1,
-		.rows_total = n_texts, .counters = bitnet_run_counters};
+		.counters = bitnet_run_counters};
+	for (i = 0; i < n; i++)
+		bitnet_part.rows_total += !nulls[i];
 	PG_TRY();
 	{
-		work(ctx);
+		int			first;
+
+		for (first = 0; first < n; first += BITNET_TEXTS_AT_ONCE)
+		{
+			int			n_now = Min(n - first, BITNET_TEXTS_AT_ONCE);
+			MemoryContext old = MemoryContextSwitchTo(context);
+			BitnetText *texts = palloc0(sizeof(BitnetText) * n_now);
+
+			for (i = 0; i < n_now; i++)
+				if (!nulls[first + i])
+					texts[i] = BitnetTextFromDatum(elements[first + i]);
+			MemoryContextSwitchTo(old);
+			work(ctx, texts, first, n_now);
+			MemoryContextReset(context);
+		}
 	}
 	PG_FINALLY();
 	{
 		bitnet_part = outer;
 	}
 	PG_END_TRY();
+	MemoryContextDelete(context);
 }
 
 BitnetRun *
@@ -534,21 +554,6 @@ BitnetRunText(BitnetRun *run, int request)
 	return result;
 }
 
-/* The same tokens in no more memory than they need, if they have room for more: there may be many such arrays. */
-static BitnetTokens
-just_enough(BitnetTokens tokens, size_t room)
-{
-	int32	   *ids;
-
-	if ((size_t) tokens.n >= room)
-		return tokens;
-	ids = MemoryContextAllocHuge(CurrentMemoryContext, (Size) tokens.n * sizeof(int32));
-	memcpy(ids, tokens.ids, (Size) tokens.n * sizeof(int32));
-	pfree(tokens.ids);
-	tokens.ids = ids;
-	return tokens;
-}
-
 BitnetTokens
 BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 {
@@ -596,7 +601,7 @@ BitnetChatTokens(const BitnetModel *model, bn_message *messages, int n_messages)
 	}
 	pfree(scratch);
 	result.n = (int32) n_tokens;
-	return just_enough(result, room);
+	return BitnetShrink(result, room);
 }
 
 BitnetTokens
@@ -637,7 +642,7 @@ BitnetRawTokens(const BitnetModel *model, BitnetText t)
 					 errdetail("The model \"%s\" has no token to begin with.", model->name)));
 		result.ids[result.n++] = start;
 	}
-	return just_enough(result, t.length);
+	return result;
 }
 
 /* A length that leaves a quarter for what stands around the text, if it is the text that is long */

@@ -90,11 +90,16 @@ typedef struct BitnetPart
 
 extern BitnetPart bitnet_part;
 
-/* Calls work(ctx), all of whose runs are one call with n_texts texts for bitnet_activity. */
-extern void BitnetRunAsOne(int n_texts, void (*work) (void *ctx), void *ctx);
-
 /* So many texts of a call are computed in one run, which has all their tokens in memory. */
 #define BITNET_TEXTS_AT_ONCE 1024
+
+/*
+ * Calls work for some elements of an array of texts after the others, in the caller's
+ * memory context: for texts[n], of which those of NULLs have no data, the elements
+ * from number first on.  For bitnet_activity all its runs are one call.
+ */
+extern void BitnetRunArray(const Datum *elements, const bool *nulls, int n,
+						   void (*work) (void *ctx, const BitnetText *texts, int first, int n), void *ctx);
 
 /* Makes the run's memory context, a child of the current one, current. */
 extern BitnetRun *BitnetBeginRun(const BitnetModel *model, const char *function);

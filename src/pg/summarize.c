@@ -4,8 +4,8 @@
  *	  bitnet_summarize and the aggregate bitnet_summarize_agg.
  *
  * A text that the model's context cannot hold is cut into parts, at the ends
- * of paragraphs or sentences where possible; all parts are summarised in one
- * batch, and their summaries are the text of the next round, until it fits.
+ * of paragraphs or sentences where possible; the parts are summarised, many
+ * together, and their summaries are the text of the next round, until it fits.
  * Since each round leaves at most half of the bytes, there is a last one.
  *
  * src/pg/summarize.c

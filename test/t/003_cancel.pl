@@ -89,7 +89,7 @@ sub errors_of
 # A session that is not told of progress, which depends on the machine
 sub new_session
 {
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $session = open_session($node, 'postgres');
 
 	$session->query_safe('SET client_min_messages = warning');
 	return $session;
@@ -113,27 +113,26 @@ is($observer->query_safe("SELECT count(*) FROM pg_locks WHERE locktype = 'adviso
 	'nor a lock');
 
 # What waits for all processes does not wait for the end of a load
-$node->safe_psql('postgres', 'CREATE DATABASE dropped');
+my $dropper = new_session();
+my $dropper_pid = backend_pid($dropper);
+my $at_barrier = "SELECT count(*) FROM pg_stat_activity WHERE pid = $dropper_pid AND wait_event = 'ProcSignalBarrier'";
 foreach my $try (1 .. 3)
 {
-	my $dropper = new_session();
-	my $dropper_pid = backend_pid($dropper);
-
+	$node->safe_psql('postgres', 'CREATE DATABASE dropped');
 	$pid = stopped_load($loader);
-	start_query($dropper, 'DROP DATABASE IF EXISTS dropped');
-	ok(wait_until(sub {
-		$observer->query_safe("SELECT wait_event FROM pg_stat_activity WHERE pid = $dropper_pid") =~ /ProcSignalBarrier/
-	}), 'DROP DATABASE waits for a stopped process') if $try == 1;
+	start_query($dropper, 'DROP DATABASE dropped');
+	ok(wait_until(sub { $observer->query_safe($at_barrier) == 1 }), 'DROP DATABASE waits for a stopped process');
 	kill 'CONT', $pid;
-	end_of_query($dropper);
+	wait_until(sub { $observer->query_safe($at_barrier) == 0 });
 	my $loading = holds_lock($pid, 'true');
+	end_of_query($dropper);
 	end_of_query($loader);
 	$loader->query_safe("SELECT bitnet_unload('big')");
-	$dropper->quit;
-	next if !$loading && $try < 3;	# the machine was slow: the load had ended
+	next if !$loading && $try < 3;	# a slow machine: the load had ended
 	ok($loading, 'but not for the end of its load');
 	last;
 }
+$dropper->quit;
 
 # A timeout while loading
 $loader->query("BEGIN; SET LOCAL statement_timeout = 30; $use; ROLLBACK");

@@ -72,7 +72,7 @@ like(error_of($standby, "INSERT INTO ticket (id, body) VALUES (30, 'x')"),
 	qr/ERROR:  cannot execute INSERT in a read-only transaction/, 'it takes no rows');
 
 # What the primary does to a table goes before an answer about it
-my $session = $standby->background_psql('shop', on_error_stop => 0);
+my $session = open_session($standby, 'shop');
 $session->query_until(qr/asked/, q{\echo asked
 SELECT ai.bitnet_generate(body, 2000, model => 'slow') FROM ticket WHERE id = 1;
 });

@@ -247,21 +247,31 @@ test_pool(void)
 	}
 }
 
-/* The caller, whose part is done, says that the other may end. */
-static void
-say_stop(void *stop)
+/* Two threads, of which the caller is done as soon as the other has begun; that one ends when it is told to. */
+typedef struct poll_work
 {
-	atomic_store((atomic_bool *) stop, true);
+	atomic_bool begun;
+	atomic_bool told;
+	time_t		limit;
+} poll_work;
+
+static void
+tell(void *arg)
+{
+	atomic_store(&((poll_work *) arg)->told, true);
 }
 
 static void
-wait_for_stop(void *stop, int begin, int end, int thread)
+wait_for_other(void *arg, int begin, int end, int thread)
 {
-	time_t		limit = time(NULL) + 30;
+	poll_work  *work = arg;
+	atomic_bool *awaited = thread > 0 ? &work->told : &work->begun;
 
 	(void) begin;
 	(void) end;
-	while (thread > 0 && !atomic_load((atomic_bool *) stop) && time(NULL) < limit)
+	if (thread > 0)
+		atomic_store(&work->begun, true);
+	while (!atomic_load(awaited) && time(NULL) < work->limit)
 		;
 }
 
@@ -269,17 +279,13 @@ static void
 test_poll(void)
 {
 	bn_pool    *pool = bn_pool_init(malloc(bn_pool_size(2)), 2);
-	atomic_bool stop = false;
-	time_t		start = time(NULL);
-	int			run;
+	poll_work	work = {.limit = time(NULL) + 30};
 
-	bn_pool_poll(pool, say_stop, &stop);
+	bn_pool_poll(pool, tell, &work);
 	bn_pool_begin(pool, 2);
-	/* until the other thread was there in time for a piece */
-	for (run = 0; run < 1000 && !atomic_load(&stop); run++)
-		bn_pool_run(pool, wait_for_stop, &stop, 1000, 1);
+	bn_pool_run(pool, wait_for_other, &work, 2, 1);
 	bn_pool_end(pool);
-	ok(atomic_load(&stop) && time(NULL) - start < 30, "whoever waits for another thread looks around meanwhile");
+	ok(atomic_load(&work.told), "who waits for another thread looks around meanwhile");
 	free(pool);
 }
 
