@@ -23,6 +23,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 
 import bpe
+import lexicon
 import mixture
 import prose
 import tasks
@@ -185,6 +186,7 @@ def main():
     vocab.save(os.path.join(args.out, "vocab.json"))
     print("vocabulary of %d tokens, %.0f s" % (len(vocab.tokens), time.time() - start), flush=True)
     enc = Encoder(vocab)
+    lexicon.use_vocabulary(x.lstrip(bpe.SPACE) for x in vocab.tokens)
 
     def make(name, write, *rest):
         write(enc, os.path.join(args.out, name + ".bin"), seeded(args.seed, name), *rest)

@@ -94,12 +94,23 @@ MONTHS = ["January", "February", "March", "April", "May", "June", "July", "Augus
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
+# What the vocabulary is made of: letters, in tokens that begin a name and others.  Until
+# there is one (build.py), pieces of words do.
 WORD_PIECES = sorted({w for s in wordnet.USUAL for w in s.words if w.isalpha() and len(w) > 4})
+FIRST_PIECES, PIECES = [], []
+
+
+def use_vocabulary(tokens):
+    """Names are made of these tokens, each as often as others: some are in hardly any word, and have to be copied all the same."""
+    PIECES[:] = sorted({t for t in tokens if len(t) > 1 and t.isascii() and t.isalpha() and t.islower()})
+    FIRST_PIECES[:] = sorted({t for t in tokens if t.isascii() and t.isalpha() and t[0].isupper()} | set(PIECES))
 
 
 def invented(rng):
     """A word that nobody has seen, of any letters or pieces of words: to be copied, not known."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.6:
+        if PIECES:
+            return "".join([rng.choice(FIRST_PIECES).capitalize()] + [rng.choice(PIECES) for _ in range(rng.choice([0, 1, 1, 2]))])
         a, b = rng.choice(WORD_PIECES), rng.choice(WORD_PIECES)
         return (a[:rng.randrange(5)] + b[rng.randrange(1, len(b) - 2):][:rng.randrange(3, 7)]).capitalize()
     onsets = ["b", "bl", "br", "c", "ch", "cl", "cr", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m", "n", "p", "ph", "pl",

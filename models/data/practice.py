@@ -248,4 +248,20 @@ def who_does_what(rng, split):
     return turns
 
 
-PRACTICE = [(sort_texts, 50), (sort_words, 36), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12), (find_values, 20), (who_does_what, 14)]
+LIST_NAMES = ["List the names in the text.", "Which names are in the text?", "Name all people in the text, in their order.", "Who is in the text?", "Copy the names."]
+BESIDE = ["%s met %s", "%s and %s", "%s, %s", "%s wrote to %s", "%s of %s", "call %s or %s", "%s; %s", "%s, who knows %s", "from %s to %s"]
+
+
+def list_names(rng, split):
+    """All names of a text, in their order: names of any tokens have to be copied."""
+    turns = []
+    for _ in range(rng.choice([1, 2, 3])):
+        names = [lexicon.invented(rng) + (" " + lexicon.invented(rng) if rng.random() < 0.6 else "") for _ in range(2 * rng.choice([1, 1, 2, 3]))]
+        text = rng.choice(["\n", ". ", "; "]).join(rng.choice(BESIDE) % pair for pair in zip(names[::2], names[1::2]))
+        if rng.random() < 0.2:
+            names, text = [x.lower() for x in names], text.lower()
+        turns.append((("Text:\n" if turns else rng.choice(LIST_NAMES) + "\n\nText:\n") + text, ", ".join(names)))
+    return turns
+
+
+PRACTICE = [(sort_texts, 50), (sort_words, 36), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12), (find_values, 30), (who_does_what, 20), (list_names, 8)]

@@ -27,11 +27,12 @@ put_gradient(mm_t *restrict to, const real *restrict dy, const matrix *w, const 
 			to[i] = mm_put(dy[i] * step[t] * w->scale[i]);
 }
 
-/* Gradients of a linear layer from ws->dy: its weights', and its input's times step into ws->wide. */
+/* Gradients of a linear layer from ws->dy: its weights' unless they are fixed, and its input's times step into ws->wide. */
 static void
 linear_backward(workspace *ws, const matrix *w, const mm_t *in, int rows)
 {
-	mm_weight_grad(ws->grad + w->at, ws->dy, in, rows, w->out, w->in, ws->mm_scratch, w->packed.ternary);
+	if (!w->fixed)
+		mm_weight_grad(ws->grad + w->at, ws->dy, in, rows, w->out, w->in, ws->mm_scratch, w->packed.ternary);
 	mm_input_grad(ws->wide, ws->dy, &w->packed, rows);
 }
 

@@ -56,6 +56,7 @@ typedef struct matrix
 	int			segment_end[MAX_SEGMENTS];
 	mm_weight	packed;			/* quantised, without scale */
 	real	   *scale;			/* [out] */
+	bool		fixed;			/* stays as it is: it has no gradient */
 } matrix;
 
 typedef struct layer

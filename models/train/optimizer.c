@@ -120,6 +120,8 @@ optimizer_step(optimizer *o, model *m, real *grad, double clip, step_rates rates
 		if (x)
 			start = x->at + (size_t) x->out * x->in;
 	}
+	if (model_matrix(m, 0)->fixed)
+		return;
 	if (scratch == NULL)
 	{
 		int			size = 0;

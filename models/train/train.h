@@ -77,6 +77,7 @@ struct trainer
 
 	/* Of the step at work */
 	bool		contrast;		/* the loss is that of embeddings */
+	bool		embedding_only; /* the matrices are not trained */
 	double		target_weight;	/* divisor of the loss */
 	const real *reference;		/* [records] log p of each answer before preference optimisation; NULL: none */
 	double		partial[MAX_THREADS];

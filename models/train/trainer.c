@@ -338,6 +338,7 @@ static const char *const usage =
 "  --batch N            tokens of a thread in a step of fine-tuning (2048)\n"
 "  --seed N             (1; later that of the checkpoint)\n"
 "  --full-precision     no quantisers\n"
+"  --embedding-only     the matrices stay as they are\n"
 "  --dim N --layers N --ffn N --heads N --kv-heads N --vocab N\n"
 "  --pretrain-tokens N --sft-tokens N --dpo-tokens N\n"
 "  --pretrain-rate R --sft-rate R --dpo-rate R\n";
@@ -345,7 +346,7 @@ static const char *const usage =
 enum
 {
 	OPT_EVAL = 256, OPT_LOGITS, OPT_GENERATE, OPT_EXPORT, OPT_DATA, OPT_OUT, OPT_CHECKPOINT, OPT_THREADS, OPT_BATCH, OPT_SEED,
-	OPT_FULL, OPT_DIM, OPT_LAYERS, OPT_FFN, OPT_HEADS, OPT_KV_HEADS, OPT_VOCAB, OPT_HELP,
+	OPT_FULL, OPT_EMBEDDING_ONLY, OPT_DIM, OPT_LAYERS, OPT_FFN, OPT_HEADS, OPT_KV_HEADS, OPT_VOCAB, OPT_HELP,
 	OPT_TOKENS,					/* and one for each stage */
 	OPT_RATE = OPT_TOKENS + STAGES
 };
@@ -362,6 +363,7 @@ static const struct option options[] = {
 	{"batch", required_argument, NULL, OPT_BATCH},
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"full-precision", no_argument, NULL, OPT_FULL},
+	{"embedding-only", no_argument, NULL, OPT_EMBEDDING_ONLY},
 	{"dim", required_argument, NULL, OPT_DIM},
 	{"layers", required_argument, NULL, OPT_LAYERS},
 	{"ffn", required_argument, NULL, OPT_FFN},
@@ -421,6 +423,9 @@ read_options(trainer *tr, model_config *c, quant_mode *quant, request *ask, int 
 				break;
 			case OPT_FULL:
 				*quant = QUANT_NONE;
+				break;
+			case OPT_EMBEDDING_ONLY:
+				tr->embedding_only = true;
 				break;
 			case OPT_DIM:
 				c->dim = atoi(optarg);
@@ -513,6 +518,8 @@ main(int argc, char **argv)
 			checkpoint_peek(path, &config, &quant);
 		check_options(&tr, &config);
 		model_init(&tr.model, &config, quant);
+		for (int i = 0; i < config.layers * LAYER_MATRICES; i++)
+			model_matrix(&tr.model, i)->fixed = tr.embedding_only;
 		return run(&tr);
 	}
 	if (ask.checkpoint == NULL)
