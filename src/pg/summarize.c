@@ -263,10 +263,8 @@ end_run(Round *round)
 		summary.data = memcpy(palloc(summary.length + 1), summary.data, summary.length);
 		if (round->n_summaries == round->max_summaries)
 		{
-			round->max_summaries = Max(64, round->max_summaries * 2);
-			round->summaries = round->summaries == NULL ?
-				palloc(sizeof(BitnetText) * round->max_summaries) :
-				repalloc_huge(round->summaries, sizeof(BitnetText) * round->max_summaries);
+			round->max_summaries *= 2;
+			round->summaries = repalloc_huge(round->summaries, sizeof(BitnetText) * round->max_summaries);
 		}
 		round->summaries[round->n_summaries++] = summary;
 	}
@@ -283,6 +281,8 @@ begin_round(Round *round, const BitnetModel *model, const BitnetArgs *args,
 	round->args = args;
 	round->function = function;
 	round->budget = make_budget(model, args);
+	round->max_summaries = 64;
+	round->summaries = palloc(sizeof(BitnetText) * round->max_summaries);
 	round->n_texts_all = n_texts_all;
 	round->n_texts_before = n_texts_before;
 	begin_run(round);
