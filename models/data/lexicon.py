@@ -4,7 +4,6 @@ Half of the names are real first names and surnames, the rest and all brands
 are put together from syllables, so that a model cannot learn the list and has
 to learn to copy.  The held-out split draws from names and syllables of its own.
 """
-import wordnet
 from grammar import HELD, before_later, split_list
 
 FIRST = {
@@ -94,9 +93,8 @@ MONTHS = ["January", "February", "March", "April", "May", "June", "July", "Augus
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
-# What the vocabulary is made of: letters, in tokens that begin a name and others.  Until
-# there is one (build.py), pieces of words do.
-WORD_PIECES = sorted({w for s in wordnet.USUAL for w in s.words if w.isalpha() and len(w) > 4})
+# Tokens of the vocabulary that are letters: those that may begin a name, and others.
+# Empty until there is one.
 FIRST_PIECES, PIECES = [], []
 
 
@@ -107,12 +105,9 @@ def use_vocabulary(tokens):
 
 
 def invented(rng):
-    """A word that nobody has seen, of any letters or pieces of words: to be copied, not known."""
-    if rng.random() < 0.6:
-        if PIECES:
-            return "".join([rng.choice(FIRST_PIECES).capitalize()] + [rng.choice(PIECES) for _ in range(rng.choice([0, 1, 1, 2]))])
-        a, b = rng.choice(WORD_PIECES), rng.choice(WORD_PIECES)
-        return (a[:rng.randrange(5)] + b[rng.randrange(1, len(b) - 2):][:rng.randrange(3, 7)]).capitalize()
+    """A word that nobody has seen, of any letters or tokens: to be copied, not known."""
+    if PIECES and rng.random() < 0.6:
+        return "".join([rng.choice(FIRST_PIECES).capitalize()] + [rng.choice(PIECES) for _ in range(rng.choice([0, 1, 1, 2]))])
     onsets = ["b", "bl", "br", "c", "ch", "cl", "cr", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m", "n", "p", "ph", "pl",
               "pr", "qu", "r", "s", "sc", "sh", "sk", "sl", "sm", "sn", "sp", "st", "str", "t", "th", "tr", "v", "w", "wh", "x", "y", "z", ""]
     vowels = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "au", "ea", "ee", "ei", "ia", "ie", "oa", "oo", "ou", "y"]

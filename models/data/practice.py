@@ -216,6 +216,7 @@ def find_values(rng, split):
     return turns or None
 
 
+ANY_WORD = list(RELATED)
 VERBS = """check repair print paint move count sort clean order buy sell sign scan copy file send collect deliver return rent book cancel
 plan draw design test review approve translate publish announce measure weigh replace remove install update upgrade close open lock label pack
 unpack store feed water plant photograph record film describe explain compare choose find borrow lend hide show present cut fold wash iron
@@ -228,7 +229,7 @@ def who_does_what(rng, split):
     people, acts, lines, asked = [], [], [], []
     for _ in range(rng.choice([2, 3, 3, 4, 5])):
         person = lexicon.first_name(rng, split) + ("" if rng.random() < 0.5 else " " + lexicon.last_name(rng, split))
-        act = rng.choice(VERBS) + rng.choice([" the ", " the ", " a new ", " our ", " the old "]) + rng.choice(list(RELATED))
+        act = rng.choice(VERBS) + rng.choice([" the ", " the ", " a new ", " our ", " the old "]) + rng.choice(ANY_WORD)
         if person.split()[0] in [p.split()[0] for p in people] or act in acts:
             continue
         people.append(person)
@@ -264,4 +265,5 @@ def list_names(rng, split):
     return turns
 
 
-PRACTICE = [(sort_texts, 50), (sort_words, 36), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12), (find_values, 30), (who_does_what, 20), (list_names, 8)]
+PRACTICE = [(sort_texts, 50), (sort_words, 36), (sort_moods, 20), (sort_again, 30), (name_topics, 6), (state_parts, 18), (summarize_short, 12),
+            (find_values, 30), (who_does_what, 20), (list_names, 8)]

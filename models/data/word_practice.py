@@ -74,7 +74,6 @@ def words_of_names():
 
 
 HERE = words_of_names()
-ANYWHERE = list(RELATED)
 BY_WORD = {}
 for _s in ALL:
     for _w in _s.words:
@@ -91,7 +90,7 @@ def unrelated(rng, n, first=None):
     """n words of which none is related to another."""
     chosen = [first] if first else []
     while len(chosen) < n:
-        word = rng.choice(HERE if rng.random() < 0.5 else ANYWHERE)
+        word = rng.choice(HERE if rng.random() < 0.5 else practice.ANY_WORD)
         if not any(are_related(word, c) for c in chosen):
             chosen.append(word)
     return chosen
@@ -137,7 +136,7 @@ def sort_moods(rng, split):
     for _ in range(rng.choice([4, 5, 6, 7])):
         mood, name = rng.choice(list(zip(moods, names)))
         if mood == "neutral":
-            words = [w for w in rng.sample(ANYWHERE, 3) if w not in MOODS["positive"] and w not in MOODS["negative"]]
+            words = [w for w in rng.sample(practice.ANY_WORD, 3) if w not in MOODS["positive"] and w not in MOODS["negative"]]
         else:
             words = rng.sample(MOODS[mood], 3)
         text = ", ".join(words[:rng.choice([1, 1, 2, 3])])

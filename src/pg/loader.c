@@ -193,9 +193,9 @@ static bool
 should_stop(void *ctx)
 {
 	LoadProgress *progress = ctx;
+	bool		held = InterruptHoldoffCount > 0 || CritSectionCount > 0;
 
-	if (ProcSignalBarrierPending && !progress->failed &&
-		InterruptHoldoffCount == 0 && CritSectionCount == 0)
+	if (ProcSignalBarrierPending && !progress->failed && !held)
 	{
 		PG_TRY();
 		{
@@ -208,7 +208,7 @@ should_stop(void *ctx)
 		PG_END_TRY();
 	}
 	return progress->failed || bitnet_hooks.should_stop(NULL) ||
-		(InterruptHoldoffCount == 0 && CritSectionCount == 0 && compat_conflict_pending());
+		(!held && compat_conflict_pending());
 }
 
 bool

@@ -227,6 +227,15 @@ BitnetIsRegistered(uint64 generation)
 	return found;
 }
 
+/* Ends a use, if it has not ended; the pin stays, for another one. */
+static void
+let_go(Pin *pin)
+{
+	if (pin->model)
+		pin->model->pins--;
+	pin->model = NULL;
+}
+
 /* Lets go of images that have been replaced or unloaded. */
 static void
 release_stale_mappings(void)
@@ -238,11 +247,8 @@ release_stale_mappings(void)
 	{
 		Pin		   *pin = dlist_container(Pin, node, i.cur);
 
-		if (pin->model && pin->transaction != compat_transaction())
-		{
-			pin->model->pins--;
-			pin->model = NULL;
-		}
+		if (pin->transaction != compat_transaction())
+			let_go(pin);
 	}
 	dlist_foreach_modify(iter, &mappings)
 	{
@@ -720,8 +726,7 @@ unpin(void *arg)
 	Pin		   *pin = arg;
 
 	dlist_delete(&pin->node);
-	if (pin->model)
-		pin->model->pins--;
+	let_go(pin);
 }
 
 static Pin *
@@ -759,9 +764,9 @@ BitnetPinModel(MemoryContext context, const char *name)
 	while ((m = attach_model(name)) == NULL)
 		(void) load_model(name, LOAD_MISSING);
 
-	if (pin && pin->model)
-		pin->model->pins--;
-	else if (pin == NULL)
+	if (pin)
+		let_go(pin);
+	else
 	{
 		pin = MemoryContextAllocZero(context, sizeof(Pin));
 		pin->context = context;
